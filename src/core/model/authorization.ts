@@ -1,0 +1,22 @@
+import type { Cidr } from "../std/ip.ts";
+import type { Meta } from "./meta.ts";
+
+export type Network = { readonly net: Cidr; readonly except: readonly Cidr[] };
+
+export type Authentication =
+  | { readonly kind: "unauthenticated" }
+  /** Mutual TLS ended by this proxy, whoever the client is. */
+  | { readonly kind: "tls" }
+  /** `suffixes` are name endings with their dot (`.demo.serviceaccount.identity.…`); the empty one admits every identity. */
+  | {
+      readonly kind: "identities";
+      readonly identities: readonly string[];
+      readonly suffixes: readonly string[];
+    };
+
+/** Admits a client that is in one of the networks and passes the authentication. */
+export type Authorization = {
+  readonly meta: Meta;
+  readonly networks: readonly Network[];
+  readonly authentication: Authentication;
+};

@@ -1,0 +1,42 @@
+/** What a route asks of a request (Gateway API HTTPRouteMatch, HTTPHeaderMatch, HTTPQueryParamMatch). */
+export type PathMatch = {
+  readonly kind: "exact" | "prefix" | "regex";
+  readonly value: string;
+};
+
+export type ValueMatch = {
+  readonly name: string;
+  readonly kind: "exact" | "regex";
+  readonly value: string;
+};
+
+export type HttpMatch = {
+  readonly path: PathMatch;
+  /** Lower-case names, each once. */
+  readonly headers: readonly ValueMatch[];
+  /** Case-sensitive names, each once. */
+  readonly queryParams: readonly ValueMatch[];
+  /** Empty: any method. */
+  readonly method: string;
+  /**
+   * Set when a part of the match could not be read: why. What is left then takes in more requests than was meant, so it ranks above every other
+   * match and answers 500, lest a request that it was to catch be judged by a weaker rule.
+   */
+  readonly unreadable?: string;
+};
+
+/** `suffix` holds the labels of `*.example.com` without the star: `example.com`. */
+export type HostMatch = {
+  readonly kind: "exact" | "suffix";
+  readonly value: string;
+};
+
+/** Gateway API: a rule without matches, and a match without a path, takes every path. */
+export const everyPath: PathMatch = { kind: "prefix", value: "/" };
+
+export const everyRequest: HttpMatch = {
+  path: everyPath,
+  headers: [],
+  queryParams: [],
+  method: "",
+};

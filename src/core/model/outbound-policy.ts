@@ -1,0 +1,25 @@
+import type { Distribution } from "./backend.ts";
+import type { OutboundHttpRoute } from "./http-route.ts";
+import type { Meta } from "./meta.ts";
+
+/** What a client's sidecar does with traffic to one destination. */
+export type OutboundPolicy = {
+  /** The Service, or a default. */
+  readonly parent: Meta;
+  readonly protocol: "detect" | "http1" | "http2" | "grpc" | "opaque" | "tls";
+  /** In policy order: oldest route first, then by namespace/name. */
+  readonly httpRoutes: readonly OutboundHttpRoute[];
+  readonly opaque: OpaqueRoute;
+};
+
+export type OpaqueRoute = {
+  readonly meta: Meta;
+  /** Set: connections are refused, for this reason. */
+  readonly refusal: "" | "forbidden" | "invalid";
+  readonly backends: Distribution;
+};
+
+/** What a sidecar asks for, and the client on whose behalf (its namespace selects consumer routes). */
+export type OutboundTarget =
+  | { readonly kind: "address"; readonly ip: string; readonly port: number }
+  | { readonly kind: "authority"; readonly authority: string };
