@@ -1,0 +1,145 @@
+/**
+ * The `weft` command: picks the process, turns bad usage and uncaught faults into exit codes. Each process is imported when it is wanted: a sidecar
+ * does not pay for the code of the policy service.
+ */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+
+/** sysexits.h EX_USAGE: the command line or the environment cannot be used. The same code that Linkerd's proxy ends with. */
+const usageError = 64;
+
+const manifest: { readonly version: string } = JSON.parse(
+  readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+);
+
+function program(finish: (code: number) => void): Command {
+  const weft = new Command("weft")
+    .description(
+      "A service mesh: sidecar proxies, the policy service that tells them what to do, and the identity issuer.",
+    )
+    .version(manifest.version)
+    .exitOverride()
+    .configureHelp({ helpWidth: 100 })
+    .showHelpAfterError(
+      'Run "weft --help" for the commands, "weft COMMAND --help" for one of them.',
+    )
+    .addHelpText(
+      "after",
+      `
+Examples:
+  weft demo                              a whole mesh on this machine, with a walk-through
+  weft policy --source files:./policies  serve the resources of a folder to sidecars
+
+Exit codes: 0 done, 1 failed, 64 the command line or the environment is wrong.`,
+    );
+  weft
+    .command("sidecar")
+    .description("the proxy beside an application; configured by WEFT_* variables")
+    .addHelpText("after", sidecarHelp)
+    .action(async () => {
+      const { runSidecar } = await import("./sidecar.ts");
+      finish(await runSidecar(process.env));
+    });
+  weft
+    .command("policy")
+    .description("the policy service: resources in, policies and endpoints out over gRPC")
+    .requiredOption("--source <source>", "where the resources are: files:DIR")
+    .addHelpText(
+      "after",
+      `
+Every document of every .yaml, .yml and .json file below DIR is read, checked against its schema, and watched.
+
+Examples:
+  weft policy --source files:./policies
+  WEFT_POLICY_LISTEN_ADDR=0.0.0.0:8090 weft policy --source files:/etc/weft/policies
+  curl http://127.0.0.1:9990/status      conditions of every route, refused documents`,
+    )
+    .action(async (options: { readonly source: string }) => {
+      const { runPolicyService } = await import("./policy-service.ts");
+      finish(await runPolicyService(options, process.env));
+    });
+  weft
+    .command("identity")
+    .description("the certificate issuer; makes its CA on the first start")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  WEFT_IDENTITY_ISSUER_DIR=./ca WEFT_IDENTITY_TOKEN_KEYS_FILE=./signer.pub weft identity
+  openssl x509 -in ./ca/ca.crt -noout -subject -enddate`,
+    )
+    .action(async () => {
+      const { runIdentityIssuer } = await import("./identity-issuer.ts");
+      finish(await runIdentityIssuer(process.env));
+    });
+  addDemo(weft, finish);
+  return weft;
+}
+
+const sidecarHelp = `
+Required:
+  WEFT_POLICY_SVC_ADDR, WEFT_DESTINATION_SVC_ADDR, WEFT_IDENTITY_SVC_ADDR   the control plane
+  WEFT_POLICY_WORKLOAD                  {"ns":"NAMESPACE","pod":"NAME"}
+  WEFT_IDENTITY_LOCAL_NAME              SA.NAMESPACE.serviceaccount.identity.weft.cluster.local
+  WEFT_IDENTITY_TRUST_ANCHORS[_FILE], WEFT_IDENTITY_TOKEN_FILE
+
+Without redirect rules (explicit mode):
+  WEFT_INBOUND_FORWARDS=10.1.2.3:8080=127.0.0.1:8080    stand in front of an application port
+  http_proxy=http://127.0.0.1:4140                      set this for the application
+
+Examples:
+  curl -x http://127.0.0.1:4140 http://backend.namespace:8080/
+  curl http://127.0.0.1:4191/policy     what this sidecar enforces now`;
+
+function addDemo(weft: Command, finish: (code: number) => void): void {
+  const demo = weft
+    .command("demo")
+    .description("a whole mesh on this machine, with a walk-through of routing and authorization")
+    .option(
+      "--once",
+      "run the walk-through, stop, and exit 0 only if every step did what it says",
+      false,
+    )
+    .option("--base <octets>", "first two octets of the loopback addresses to use", "127.7")
+    .option("--keep", "leave the work folder (policies, logs, certificates) behind", false)
+    .option("--workers <n>", "worker threads of each sidecar", "1")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  weft demo                 stays up for your own curl; Ctrl-C ends it
+  weft demo --once          for scripts
+  weft demo --base 127.8    beside another demo`,
+    )
+    .action(async (options: DemoFlags) => {
+      const { runDemo } = await import("./demo.ts");
+      finish(await runDemo(options));
+    });
+  demo.command("application", { hidden: true }).action(async () => {
+    const { runApplication } = await import("./demo.ts");
+    finish(await runApplication(process.env));
+  });
+}
+
+type DemoFlags = {
+  readonly once: boolean;
+  readonly base: string;
+  readonly keep: boolean;
+  readonly workers: string;
+};
+
+let code = 0;
+try {
+  await program((result) => {
+    code = result;
+  }).parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) code = error.exitCode === 0 ? 0 : usageError;
+  else {
+    process.stderr.write(
+      `weft: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
+    code = 1;
+  }
+}
+process.exitCode = code;

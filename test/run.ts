@@ -1,0 +1,110 @@
+/**
+ * `npm test`: makes the machine ready (Debian packages, when root), says which tiers run and which are left out and why, runs AVA, and ends with the true counts.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { createInterface } from "node:readline";
+
+type Tool = { readonly binary: string; readonly debianPackage: string; readonly for: string };
+
+/** Programs that we did not write and that the tests hold Weft against. */
+const tools: readonly Tool[] = [
+  { binary: "curl", debianPackage: "curl", for: "HTTP client peer" },
+  { binary: "openssl", debianPackage: "openssl", for: "TLS and X.509 peer" },
+  { binary: "promtool", debianPackage: "prometheus", for: "judge of /metrics" },
+  { binary: "ip", debianPackage: "iproute2", for: "network namespaces" },
+];
+
+/** The whole suite is to stay under this; a run that hangs is ended so that CI can say so. */
+const suiteDeadlineMs = 18 * 60_000;
+
+function present(binary: string): boolean {
+  return spawnSync("sh", ["-c", `command -v ${binary}`], { stdio: "ignore" }).status === 0;
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
+}
+
+function install(missing: readonly Tool[]): void {
+  const packages = missing.map((tool) => tool.debianPackage);
+  process.stdout.write(`Installing for the tests: ${packages.join(" ")}\n`);
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const quiet = { stdio: ["ignore", "ignore", "inherit"] as const, env };
+  spawnSync("apt-get", ["update", "-qq"], { ...quiet, stdio: [...quiet.stdio] });
+  const done = spawnSync(
+    "apt-get",
+    ["install", "-y", "-qq", "--no-install-recommends", ...packages],
+    { ...quiet, stdio: [...quiet.stdio] },
+  );
+  if (done.status !== 0) {
+    process.stdout.write(
+      `Installing failed (exit ${String(done.status)}); tests say what they miss\n`,
+    );
+  }
+}
+
+function prepare(): void {
+  const missing = tools.filter((tool) => !present(tool.binary));
+  if (missing.length > 0 && isRoot() && present("apt-get")) install(missing);
+  for (const tool of tools.filter(({ binary }) => !present(binary))) {
+    process.stdout.write(
+      `Left out: tests that need ${tool.binary} (${tool.for}); install the Debian package ${tool.debianPackage}\n`,
+    );
+  }
+  if (!isRoot()) {
+    process.stdout.write("Left out: tests in network namespaces, which need root\n");
+  }
+  process.stdout.write("Tiers: unit, golden, integration on loopback, real peers");
+  process.stdout.write(isRoot() && present("ip") ? ", network namespaces\n" : "\n");
+}
+
+type Counts = { passed: number; failed: number; skipped: number };
+
+/** AVA's summary lines; an uncaught error or a crashed test file is a failure of its own. */
+function count(line: string, counts: Counts): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes are control characters.
+  const text = line.replaceAll(/\u001b\[[0-9;]*m/g, "").trim();
+  const found =
+    /^([0-9]+) (?:tests? |known )?(passed|failed|skipped|uncaught exceptions?|unhandled rejections?|timeouts?)$/.exec(
+      text,
+    ) ?? /^([0-9]+) (?:tests?|hooks?|files?) (passed|failed|skipped|timed out)$/.exec(text);
+  if (found === null) return;
+  const number = Number(found[1]);
+  if (found[2] === "passed") counts.passed += number;
+  else if (found[2] === "skipped") counts.skipped += number;
+  else counts.failed += number;
+}
+
+async function runAva(args: readonly string[]): Promise<{ code: number; counts: Counts }> {
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const child = spawn("ava", ["--no-worker-threads", ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, NODE_OPTIONS: "--disable-warning=ExperimentalWarning" },
+  });
+  const deadline = setTimeout(() => {
+    process.stdout.write(
+      `The suite took longer than ${suiteDeadlineMs / 60_000} minutes; stopping it\n`,
+    );
+    child.kill("SIGTERM");
+  }, suiteDeadlineMs);
+  const ended = new Promise<number>((resolve) => {
+    child.once("close", (code) => {
+      resolve(code ?? 1);
+    });
+  });
+  for await (const line of createInterface({ input: child.stdout })) {
+    process.stdout.write(`${line}\n`);
+    count(line, counts);
+  }
+  const code = await ended;
+  clearTimeout(deadline);
+  return { code, counts };
+}
+
+prepare();
+const { code, counts } = await runAva(process.argv.slice(2));
+// A crash before any test leaves no count; it must not read as "0 failed".
+const failed = code !== 0 && counts.failed === 0 ? 1 : counts.failed;
+const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
+process.stdout.write(`${counts.passed} passed, ${failed} failed${skipped}\n`);
+process.exitCode = code === 0 && counts.passed > 0 ? 0 : 1;
