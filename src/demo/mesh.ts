@@ -3,7 +3,7 @@
  * know nothing of each other but addresses. The end-to-end tests start the same mesh.
  */
 import { generateKeyPairSync } from "node:crypto";
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { identityName } from "../core/model/identity.ts";
 import { signServiceAccountToken } from "../edge/x509/token-signer.ts";
@@ -54,15 +54,10 @@ export function podIdentity(pod: DemoPod): string {
   });
 }
 
-/** Copies YAML, with the addresses of this demo in place of those that the files were written with. */
-export function copyResources(from: string, to: string, base: string): void {
-  cpSync(from, to, { recursive: true });
-  if (base === defaultBase) return;
-  for (const name of readdirSync(to, { recursive: true, encoding: "utf8" })) {
-    if (!name.endsWith(".yaml")) continue;
-    const file = path.join(to, name);
-    writeFileSync(file, readFileSync(file, "utf8").replaceAll(`${defaultBase}.`, `${base}.`));
-  }
+/** Copies YAML into a folder, with the addresses of this demo in place of those that the file was written with. */
+export function copyResource(from: string, folder: string, base: string): void {
+  const text = readFileSync(from, "utf8").replaceAll(`${defaultBase}.`, `${base}.`);
+  writeFileSync(path.join(folder, path.basename(from)), text);
 }
 
 export async function startMesh(options: MeshOptions): Promise<Mesh> {
@@ -70,7 +65,10 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   const policyFolder = path.join(workFolder, "policy");
   const logFolder = path.join(workFolder, "logs");
   mkdirSync(logFolder, { recursive: true });
-  copyResources(options.resourceFolder, policyFolder, layout.base);
+  mkdirSync(policyFolder, { recursive: true });
+  for (const file of readdirSync(options.resourceFolder)) {
+    copyResource(path.join(options.resourceFolder, file), policyFolder, layout.base);
+  }
   makeTokens(options);
   const specs = processSpecs(options, policyFolder);
   const processes = new Map<string, Running>();
@@ -94,7 +92,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   try {
     // Sidecars need the trust anchors, which the issuer makes on its first start.
     await Promise.all(specs.filter(({ name }) => isControl(name)).map(start));
-    for (const spec of specs.filter(({ name }) => !isControl(name))) await start(spec);
+    await Promise.all(specs.filter(({ name }) => !isControl(name)).map(start));
   } catch (error) {
     await stop();
     throw error;

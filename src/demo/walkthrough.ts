@@ -3,7 +3,7 @@ import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Answer, type Ask, askOnce, curlCommand, KeptConnection } from "./client.ts";
 import { applicationPort, type DemoPod, namespace, ports } from "./layout.ts";
-import { copyResources, type Mesh } from "./mesh.ts";
+import { copyResource, type Mesh } from "./mesh.ts";
 import { explainOutbound } from "./why.ts";
 
 export type Screen = {
@@ -100,7 +100,7 @@ class Walk {
   async #drop(file: string, ask: Ask, good: (answer: Answer) => boolean): Promise<void> {
     this.#screen.line(`$ cp ${path.join("examples/steps", file)} ${this.#mesh.policyFolder}/`);
     const from = path.join(this.#stepFolder, file);
-    copyResources(from, path.join(this.#mesh.policyFolder, file), this.#mesh.layout.base);
+    copyResource(from, this.#mesh.policyFolder, this.#mesh.layout.base);
     const startMs = performance.now();
     let answer = await askOnce(ask);
     while (!good(answer) && performance.now() - startMs < inForceDeadlineMs) {
