@@ -8,7 +8,7 @@ import { formatIp, type Ip, parseIp } from "../std/ip.ts";
 import type { OutboundTarget } from "./outbound-policy.ts";
 
 /** RFC 9110 §4.2.1. */
-export const defaultPort = 80;
+const defaultPort = 80;
 
 export type ServiceAuthority = {
   readonly name: string;

@@ -1,0 +1,201 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  everyPath,
+  everyRequest,
+  type HostMatch,
+  type HttpMatch,
+  type PathMatch,
+  type ValueMatch,
+} from "../model/match.ts";
+import { isToken } from "../std/field.ts";
+import { report, type Trace, under } from "./decode.ts";
+import type {
+  HeaderMatchSchema,
+  HostMatchSchema,
+  HttpRouteMatch,
+  HttpRouteMatchSchema,
+  QueryParamMatchSchema,
+  HeaderMatch as WireHeaderMatch,
+  HostMatch as WireHostMatch,
+  PathMatch as WirePathMatch,
+  QueryParamMatch as WireQueryParamMatch,
+} from "./gen/linkerd/http_route_pb.ts";
+import {
+  type HttpMethod,
+  HttpMethod_Registered,
+  type HttpMethodSchema,
+} from "./gen/linkerd/http_types_pb.ts";
+import { fromOctets, toOctets } from "./octets.ts";
+
+export function toWireMatch(match: HttpMatch): MessageInitShape<typeof HttpRouteMatchSchema> {
+  const { path, headers, queryParams, method, unreadable } = match;
+  return {
+    // A match that was not understood is not sent on as if it was.
+    path: unreadable === undefined ? { kind: { case: path.kind, value: path.value } } : {},
+    headers: headers.map(toWireHeader),
+    queryParams: queryParams.map(toWireQueryParam),
+    ...(method === "" ? {} : { method: toWireMethod(method) }),
+  };
+}
+
+/** Without matches a rule takes every request. */
+export function fromWireMatches(
+  matches: readonly HttpRouteMatch[],
+  trace: Trace,
+): readonly HttpMatch[] {
+  if (matches.length === 0) return [everyRequest];
+  return matches.map((match, at) => fromWireMatch(match, under(trace, "matches", at)));
+}
+
+/** Criteria that could not be read are left out, and the match says so (see HttpMatch). */
+export function fromWireMatch(match: HttpRouteMatch, trace: Trace): HttpMatch {
+  const reasons: string[] = [];
+  const path = match.path === undefined ? everyPath : fromWirePath(match.path);
+  if (path === undefined) reasons.push(report(under(trace, "path"), "has no kind"));
+  const headers = fromWireList(match.headers, fromWireHeader, { trace, field: "headers", reasons });
+  const queryParams = fromWireList(match.queryParams, fromWireQueryParam, {
+    trace,
+    field: "queryParams",
+    reasons,
+  });
+  const method = match.method === undefined ? "" : fromWireMethod(match.method);
+  if (method === undefined) {
+    reasons.push(report(under(trace, "method"), "is not a method of HTTP"));
+  }
+  return {
+    path: path ?? everyPath,
+    headers,
+    queryParams,
+    method: method ?? "",
+    ...(reasons.length === 0 ? {} : { unreadable: reasons.join("; ") }),
+  };
+}
+
+export function toWireHost({ kind, value }: HostMatch): MessageInitShape<typeof HostMatchSchema> {
+  return kind === "exact"
+    ? { match: { case: "exact", value } }
+    : { match: { case: "suffix", value: { reverseLabels: value.split(".").reverse() } } };
+}
+
+/** Undefined: one of them could not be read, so that nobody knows whose requests the route takes. */
+export function fromWireHosts(
+  hosts: readonly WireHostMatch[],
+  trace: Trace,
+): { readonly hosts: readonly HostMatch[]; readonly unreadable: string | undefined } {
+  const read: HostMatch[] = [];
+  for (const [at, { match }] of hosts.entries()) {
+    const host = fromWireHost(match);
+    if (host === undefined) {
+      const reason = report(under(trace, "hosts", at), "is neither a name nor a suffix");
+      return { hosts: [], unreadable: reason };
+    }
+    read.push(host);
+  }
+  return { hosts: read, unreadable: undefined };
+}
+
+function fromWireHost(match: WireHostMatch["match"]): HostMatch | undefined {
+  switch (match.case) {
+    case "exact":
+      return match.value === "" ? undefined : { kind: "exact", value: match.value.toLowerCase() };
+    case "suffix": {
+      const labels = match.value.reverseLabels;
+      if (labels.length === 0 || labels.some((label) => label === "" || label.includes("."))) {
+        return undefined;
+      }
+      return { kind: "suffix", value: labels.toReversed().join(".").toLowerCase() };
+    }
+    case undefined:
+      return undefined;
+  }
+}
+
+function fromWirePath({ kind }: WirePathMatch): PathMatch | undefined {
+  return kind.case === undefined ? undefined : { kind: kind.case, value: kind.value };
+}
+
+function toWireHeader({
+  name,
+  kind,
+  value,
+}: ValueMatch): MessageInitShape<typeof HeaderMatchSchema> {
+  return kind === "exact"
+    ? { name, value: { case: "exact", value: toOctets(value) } }
+    : { name, value: { case: "regex", value } };
+}
+
+function fromWireHeader({ name, value }: WireHeaderMatch): ValueMatch | undefined {
+  if (!isToken(name)) return undefined;
+  switch (value.case) {
+    case "exact":
+      return { name: name.toLowerCase(), kind: "exact", value: fromOctets(value.value) };
+    case "regex":
+      return { name: name.toLowerCase(), kind: "regex", value: value.value };
+    case undefined:
+      return undefined;
+  }
+}
+
+function toWireQueryParam({
+  name,
+  kind,
+  value,
+}: ValueMatch): MessageInitShape<typeof QueryParamMatchSchema> {
+  return { name, value: { case: kind, value } };
+}
+
+function fromWireQueryParam({ name, value }: WireQueryParamMatch): ValueMatch | undefined {
+  if (name === "" || value.case === undefined) return undefined;
+  return { name, kind: value.case, value: value.value };
+}
+
+type ListContext = {
+  readonly trace: Trace;
+  readonly field: string;
+  readonly reasons: string[];
+};
+
+/** Gateway API HTTPHeaderMatch, HTTPQueryParamMatch: of entries with one name the first counts. */
+function fromWireList<T>(
+  values: readonly T[],
+  read: (value: T) => ValueMatch | undefined,
+  { trace, field, reasons }: ListContext,
+): readonly ValueMatch[] {
+  const byName = new Map<string, ValueMatch>();
+  for (const [at, value] of values.entries()) {
+    const match = read(value);
+    if (match === undefined) {
+      reasons.push(report(under(trace, field, at), "has no usable name or no value"));
+    } else if (byName.has(match.name)) {
+      report(under(trace, field, at), `repeats ${JSON.stringify(match.name)} and is ignored`);
+    } else {
+      byName.set(match.name, match);
+    }
+  }
+  return [...byName.values()];
+}
+
+const registeredByName: ReadonlyMap<string, HttpMethod_Registered> = new Map(
+  Object.entries(HttpMethod_Registered),
+);
+const registeredByNumber: ReadonlyMap<HttpMethod_Registered, string> = new Map(
+  Array.from(registeredByName, ([name, number]) => [number, name]),
+);
+
+function toWireMethod(method: string): MessageInitShape<typeof HttpMethodSchema> {
+  const registered = registeredByName.get(method);
+  return registered === undefined
+    ? { type: { case: "unregistered", value: method } }
+    : { type: { case: "registered", value: registered } };
+}
+
+function fromWireMethod({ type }: HttpMethod): string | undefined {
+  switch (type.case) {
+    case "registered":
+      return registeredByNumber.get(type.value);
+    case "unregistered":
+      return isToken(type.value) ? type.value : undefined;
+    case undefined:
+      return undefined;
+  }
+}

@@ -1,0 +1,235 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { normaliseAuthority, targetOf } from "../model/authority.ts";
+import { type Filter, failAlways } from "../model/filter.ts";
+import type { OutboundHttpRoute } from "../model/http-route.ts";
+import { everyRequest } from "../model/match.ts";
+import type { Meta } from "../model/meta.ts";
+import type { OpaqueRoute, OutboundPolicy, OutboundTarget } from "../model/outbound-policy.ts";
+import { parseWorkload, type Workload } from "../model/workload.ts";
+import { formatIp } from "../std/ip.ts";
+import { fail, fault, ok, type Result } from "../std/result.ts";
+import { unreachable } from "../std/unreachable.ts";
+import { type FilterReader, fromWireDistribution, toWireDistribution } from "./backend.ts";
+import { type Decoded, decode, report, type Trace, under } from "./decode.ts";
+import { toWireDuration } from "./duration.ts";
+import {
+  type HttpRoute,
+  type OpaqueRoute_Filter,
+  type OpaqueRoute_FilterSchema,
+  OutboundPolicySchema,
+  type ProxyProtocol,
+  type ProxyProtocolSchema,
+  type TlsRoute,
+  type TlsRoute_Filter,
+  type TrafficSpec,
+  type OpaqueRoute as WireOpaqueRoute,
+  type OutboundPolicy as WireOutboundPolicy,
+} from "./gen/linkerd/outbound_pb.ts";
+import { fromWireOutboundRoute, toWireOutboundRoute } from "./http-route.ts";
+import { fromWireMeta, toWireMeta } from "./meta.ts";
+import { fromWireTcpAddress } from "./net.ts";
+
+/** What Linkerd's controller sends; its proxy requires it and then goes by its own setting. */
+const detectTimeout = toWireDuration(10_000);
+
+export type OutboundQuestion = { readonly workload: Workload; readonly target: OutboundTarget };
+
+/** Faults are for INVALID_ARGUMENT. Addresses and names come out in the one spelling of model/authority. */
+export function fromWireTrafficSpec(
+  { sourceWorkload, target }: TrafficSpec,
+  clusterDomain: string,
+): Result<OutboundQuestion> {
+  const workload = parseWorkload(sourceWorkload);
+  if (workload === undefined) {
+    return fail(fault("source_workload", 'write {"ns":"<namespace>","pod":"<pod>"}'));
+  }
+  switch (target.case) {
+    case "addr": {
+      const address = fromWireTcpAddress(target.value);
+      if (address === undefined) return fail(fault("addr", "name an address and a port"));
+      const { ip, port } = address;
+      return ok({ workload, target: { kind: "address", ip: formatIp(ip), port } });
+    }
+    case "authority": {
+      const canonical = normaliseAuthority(target.value, workload.namespace, clusterDomain);
+      if (canonical === undefined) return fail(fault("authority", "write host:port"));
+      return ok({ workload, target: targetOf(canonical) });
+    }
+    case undefined:
+      return fail(fault("target", "name an address or an authority"));
+  }
+}
+
+export function toWireOutbound(policy: OutboundPolicy): WireOutboundPolicy {
+  return create(OutboundPolicySchema, {
+    metadata: toWireMeta(policy.parent),
+    protocol: toWireProtocol(policy),
+  });
+}
+
+export function fromWireOutbound(message: WireOutboundPolicy): Decoded<OutboundPolicy> {
+  return decode((trace) => {
+    const parent = fromWireMeta(message.metadata, under(trace, "metadata"));
+    return { parent, ...fromWireProtocol(message.protocol, parent, under(trace, "protocol")) };
+  });
+}
+
+type Body = Omit<OutboundPolicy, "parent">;
+
+/** The routes of gRPC have no model of their own yet; as HTTP routes they hold on HTTP/2, which is what they mean. */
+function toWireProtocol({
+  protocol,
+  httpRoutes,
+  opaque,
+}: OutboundPolicy): MessageInitShape<typeof ProxyProtocolSchema> {
+  const routes = httpRoutes.map(toWireOutboundRoute);
+  switch (protocol) {
+    case "detect":
+      return {
+        kind: {
+          case: "detect",
+          value: {
+            timeout: detectTimeout,
+            opaque: { routes: [toWireOpaque(opaque)] },
+            http1: { routes },
+            http2: { routes },
+          },
+        },
+      };
+    case "http1":
+      return { kind: { case: "http1", value: { routes } } };
+    case "http2":
+    case "grpc":
+      return { kind: { case: "http2", value: { routes } } };
+    case "opaque":
+      return { kind: { case: "opaque", value: { routes: [toWireOpaque(opaque)] } } };
+    case "tls":
+      return { kind: { case: "tls", value: { routes: [toWireOpaque(opaque)] } } };
+    default:
+      return unreachable(protocol);
+  }
+}
+
+function fromWireProtocol(message: ProxyProtocol | undefined, parent: Meta, trace: Trace): Body {
+  const kind = message?.kind;
+  switch (kind?.case) {
+    case "detect": {
+      const at = under(trace, "detect");
+      const { http1, opaque } = kind.value;
+      if (http1 === undefined) return refuseAll(parent, report(at, "has no routes for HTTP"));
+      return {
+        protocol: "detect",
+        httpRoutes: fromWireHttp(http1, under(at, "http1")),
+        opaque: fromWireOpaque(opaque?.routes ?? [], parent, under(at, "opaque")),
+      };
+    }
+    case "http1":
+    case "http2": {
+      const httpRoutes = fromWireHttp(kind.value, under(trace, kind.case));
+      return { protocol: kind.case, httpRoutes, opaque: refusedOpaque(parent) };
+    }
+    case "opaque":
+    case "tls": {
+      const opaque = fromWireOpaque(kind.value.routes, parent, under(trace, kind.case));
+      return { protocol: kind.case, httpRoutes: [], opaque };
+    }
+    case "grpc":
+      return refuseAll(parent, report(trace, "asks for gRPC routes, which are not supported"));
+    case undefined:
+      return refuseAll(parent, report(trace, "is of no known kind"));
+  }
+}
+
+type WireHttp = { readonly routes: readonly HttpRoute[]; readonly failureAccrual?: unknown };
+
+function fromWireHttp({ routes, failureAccrual }: WireHttp, trace: Trace): OutboundHttpRoute[] {
+  if (failureAccrual !== undefined) {
+    report(under(trace, "failureAccrual"), "is not supported; endpoints are not taken out");
+  }
+  return routes.map((route, at) => fromWireOutboundRoute(route, under(trace, "routes", at)));
+}
+
+/** HTTP requests get 500 and the reason; bytes get a closed connection. */
+function refuseAll(parent: Meta, reason: string): Body {
+  const rule = {
+    matches: [everyRequest],
+    filters: [failAlways(500, reason)],
+    backends: { kind: "empty" },
+    requestTimeoutMs: 0,
+  } as const;
+  return {
+    protocol: "detect",
+    httpRoutes: [{ meta: parent, hosts: [], rules: [rule] }],
+    opaque: refusedOpaque(parent),
+  };
+}
+
+/** What stands in where bytes are not routed, so that they are never passed on by mistake. */
+export function refusedOpaque(meta: Meta): OpaqueRoute {
+  return { meta, refusal: "invalid", backends: { kind: "empty" } };
+}
+
+/** TLS routes of the contract have the same parts; without server names they take every connection. */
+type OpaqueInit = {
+  readonly metadata: ReturnType<typeof toWireMeta>;
+  readonly rules: [
+    {
+      readonly filters: OpaqueFilterInit[];
+      readonly backends: ReturnType<typeof toWireDistribution<OpaqueFilterInit>>;
+    },
+  ];
+};
+
+type OpaqueFilterInit = MessageInitShape<typeof OpaqueRoute_FilterSchema> & { $typeName?: never };
+
+function toWireOpaque({ meta, refusal, backends }: OpaqueRoute): OpaqueInit {
+  const filters = refusal === "" ? [] : [opaqueRefusals[refusal]];
+  return {
+    metadata: toWireMeta(meta),
+    rules: [{ filters, backends: toWireDistribution(backends, toWireOpaqueFilter) }],
+  };
+}
+
+const opaqueRefusals: Readonly<Record<Exclude<OpaqueRoute["refusal"], "">, OpaqueFilterInit>> = {
+  forbidden: { kind: { case: "forbidden", value: {} } },
+  invalid: { kind: { case: "invalid", value: {} } },
+};
+
+/** Of HTTP filters only a failure has a meaning for bytes; the rest cannot be applied, so they refuse. */
+function toWireOpaqueFilter(filter: Filter): OpaqueFilterInit {
+  if (filter.kind !== "failure") return opaqueRefusals.invalid;
+  const { status, message } = filter.failure;
+  return status === 403
+    ? opaqueRefusals.forbidden
+    : { kind: { case: "invalid", value: { message } } };
+}
+
+const readOpaqueFilters: FilterReader = (routeBackend) =>
+  (routeBackend.filters as (OpaqueRoute_Filter | TlsRoute_Filter)[]).map(({ kind }) =>
+    kind.case === "forbidden"
+      ? failAlways(403, "traffic not allowed")
+      : failAlways(500, kind.value?.message ?? "the filter is of no known kind"),
+  );
+
+function fromWireOpaque(
+  routes: readonly (WireOpaqueRoute | TlsRoute)[],
+  parent: Meta,
+  trace: Trace,
+): OpaqueRoute {
+  const [route, ...more] = routes;
+  const [rule, ...moreRules] = route?.rules ?? [];
+  if (route === undefined || rule === undefined || more.length > 0 || moreRules.length > 0) {
+    report(trace, "must have one route with one rule");
+    return refusedOpaque(parent);
+  }
+  const at = under(trace, "routes", 0);
+  const meta = fromWireMeta(route.metadata, under(at, "metadata"));
+  if ("snis" in route && route.snis.length > 0) {
+    report(under(at, "snis"), "are not supported");
+    return refusedOpaque(meta);
+  }
+  const backends = fromWireDistribution(rule.backends, readOpaqueFilters, under(at, "backends"));
+  if (backends === undefined) return refusedOpaque(meta);
+  const refusal = rule.filters[0]?.kind.case ?? (rule.filters.length > 0 ? "invalid" : "");
+  return { meta, refusal, backends };
+}

@@ -1,0 +1,118 @@
+import test from "ava";
+import fc from "fast-check";
+import {
+  begin,
+  end,
+  firstOf,
+  lessLoaded,
+  load,
+  loadSlots,
+  minResponseMs,
+  observe,
+  pickTwo,
+  secondOf,
+  startLoad,
+} from "../../../src/core/decide/balance.ts";
+
+const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+
+test("pickTwo() names two different endpoints of a set", (t) => {
+  fc.assert(
+    fc.property(fc.integer({ min: 2, max: 10_000 }), random, random, (count, a, b) => {
+      const pair = pickTwo(count, a, b);
+      const [first, second] = [firstOf(pair), secondOf(pair)];
+      t.not(first, second);
+      t.true(first >= 0 && first < count && second >= 0 && second < count);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test("pickTwo() draws every pair alike", (t) => {
+  const seen = new Map<string, number>();
+  for (let a = 0; a < 3; a++) {
+    for (let b = 0; b < 2; b++) {
+      const pair = pickTwo(3, (a + 0.5) / 3, (b + 0.5) / 2);
+      const key = `${firstOf(pair)} ${secondOf(pair)}`;
+      seen.set(key, (seen.get(key) ?? 0) + 1);
+    }
+  }
+  t.deepEqual([...seen.keys()].sort(), ["0 1", "0 2", "1 0", "1 2", "2 0", "2 1"]);
+});
+
+test("pickTwo() names one endpoint twice when there is one, and none when there is none", (t) => {
+  t.deepEqual([firstOf(pickTwo(1, 0.9, 0.9)), secondOf(pickTwo(1, 0.9, 0.9))], [0, 0]);
+  t.true(pickTwo(0, 0, 0) < 0);
+});
+
+function endpoints(count: number): Float64Array {
+  const state = new Float64Array(count * loadSlots);
+  for (let at = 0; at < count; at++) startLoad(state, at, 30, 0);
+  return state;
+}
+
+const decayMs = 10_000;
+
+test("load() begins with the default response time", (t) => {
+  t.is(load(endpoints(1), 0, { nowMs: 0, decayMs }), 30);
+});
+
+test("load() grows with the requests in flight, and comes back when they end", (t) => {
+  const state = endpoints(2);
+  begin(state, 1);
+  begin(state, 1);
+  t.is(load(state, 1, { nowMs: 0, decayMs }), 90);
+  t.is(load(state, 0, { nowMs: 0, decayMs }), 30);
+  end(state, 1);
+  end(state, 1);
+  end(state, 1);
+  t.is(load(state, 1, { nowMs: 0, decayMs }), 30);
+});
+
+test("observe() jumps up to a slow response at once", (t) => {
+  const state = endpoints(1);
+  observe(state, 0, 500, { nowMs: 1, decayMs });
+  t.is(load(state, 0, { nowMs: 1, decayMs }), 500);
+});
+
+test("observe() comes down slowly", (t) => {
+  const state = endpoints(1);
+  observe(state, 0, 500, { nowMs: 0, decayMs });
+  observe(state, 0, 1, { nowMs: 100, decayMs });
+  const soon = load(state, 0, { nowMs: 100, decayMs });
+  t.true(soon > 490 && soon < 500);
+  for (let at = 1; at <= 100; at++) observe(state, 0, 1, { nowMs: at * 1_000, decayMs });
+  const late = load(state, 0, { nowMs: 100_000, decayMs });
+  t.true(late < 2, `load is ${late}`);
+});
+
+test("load() forgets what is long ago, but still tells a busy endpoint from a free one", (t) => {
+  const state = endpoints(2);
+  begin(state, 0);
+  const timing = { nowMs: 1e9, decayMs };
+  t.is(load(state, 1, timing), minResponseMs);
+  t.is(lessLoaded(state, pickTwo(2, 0, 0), timing), 1);
+});
+
+test("load() does not fall when the clock is set back", (t) => {
+  const state = endpoints(1);
+  observe(state, 0, 500, { nowMs: 1_000, decayMs });
+  t.is(load(state, 0, { nowMs: 0, decayMs }), 500);
+});
+
+test("lessLoaded() prefers the endpoint that answers faster", (t) => {
+  const state = endpoints(2);
+  observe(state, 0, 200, { nowMs: 1, decayMs });
+  t.is(lessLoaded(state, pickTwo(2, 0, 0), { nowMs: 1, decayMs }), 1);
+  t.is(lessLoaded(state, pickTwo(2, 0.9, 0), { nowMs: 1, decayMs }), 1);
+});
+
+test("lessLoaded() spreads requests over equal endpoints", (t) => {
+  const state = endpoints(4);
+  for (let at = 0; at < 40; at++) {
+    const pair = pickTwo(4, (at % 4) / 4, ((at * 7) % 3) / 3);
+    begin(state, lessLoaded(state, pair, { nowMs: 0, decayMs }));
+  }
+  const inFlight = [0, 1, 2, 3].map((at) => load(state, at, { nowMs: 0, decayMs }) / 30 - 1);
+  t.true(Math.max(...inFlight) - Math.min(...inFlight) <= 3, inFlight.join(" "));
+});
