@@ -1,0 +1,139 @@
+/**
+ * Kubernetes conditions as values: what is said to the people who wrote an object about what became of it. Nothing here
+ * changes a policy; policy and status are both made from the same problems.
+ */
+import type { BrokenResource } from "../resource/broken.ts";
+import type { HttpRoute } from "../resource/http-route.ts";
+import type { ParentRef } from "../resource/reference.ts";
+import { describeBroken } from "./broken.ts";
+import { resolveInboundRule, resolveOutboundRule, unusedFields } from "./http-route.ts";
+import { parentKind, refusalOfParent } from "./parent.ts";
+import { joinMessages, type Problem } from "./problem.ts";
+import type { ResolveSettings } from "./settings.ts";
+import { objectName, type Store } from "./store.ts";
+
+export type Condition = {
+  readonly type: "Accepted" | "ResolvedRefs" | "PartiallyInvalid";
+  readonly status: "True" | "False";
+  readonly reason: string;
+  readonly message: string;
+  /** Generation of the object that was judged; 0 when it cannot be read. */
+  readonly observedGeneration: number;
+};
+
+export type ParentConditions = {
+  readonly parentRef: ParentRef;
+  readonly conditions: readonly Condition[];
+};
+
+/** Kubernetes refuses a longer message (metav1.Condition). */
+const maxMessageLength = 32_768;
+
+export type Verdict = Pick<Condition, "type" | "status" | "reason" | "message">;
+
+export function condition(generation: number, verdict: Verdict): Condition {
+  const { type, status, reason, message } = verdict;
+  return {
+    type,
+    status,
+    reason,
+    message: message.slice(0, maxMessageLength),
+    observedGeneration: generation,
+  };
+}
+
+/** One entry for each parent that is ours to judge, in the order of the route. */
+export function routeConditions(
+  store: Store,
+  settings: ResolveSettings,
+  route: HttpRoute,
+): readonly ParentConditions[] {
+  return route.parentRefs
+    .filter((parentRef) => parentKind(parentRef) !== "gateway")
+    .map((parentRef) => {
+      const refusal = refusalOfParent(store, parentRef, route.meta.namespace);
+      const verdicts =
+        refusal === undefined
+          ? attachedVerdicts(store, settings, { route, parentRef })
+          : [notAccepted("NoMatchingParent", refusal)];
+      return {
+        parentRef,
+        conditions: verdicts.map((verdict) => condition(route.meta.generation, verdict)),
+      };
+    });
+}
+
+export function brokenRouteConditions(
+  route: BrokenResource,
+  parentRefs: readonly ParentRef[],
+): readonly ParentConditions[] {
+  return parentRefs
+    .filter((parentRef) => parentKind(parentRef) !== "gateway")
+    .map((parentRef) => ({
+      parentRef,
+      conditions: [condition(0, notAccepted("UnsupportedValue", describeBroken(route)))],
+    }));
+}
+
+export function notAccepted(reason: string, message: string): Verdict {
+  return { type: "Accepted", status: "False", reason, message };
+}
+
+type Attached = { readonly route: HttpRoute; readonly parentRef: ParentRef };
+
+function attachedVerdicts(
+  store: Store,
+  settings: ResolveSettings,
+  attached: Attached,
+): readonly Verdict[] {
+  const direction = parentKind(attached.parentRef) === "server" ? "inbound" : "outbound";
+  const problems =
+    direction === "inbound"
+      ? attached.route.rules.map((rule) => resolveInboundRule(settings, rule).problems)
+      : outboundProblems(store, settings, attached);
+  const unused = unusedFields(attached.route, direction);
+  const note = unused.length === 0 ? "" : `without effect here: ${unused.join(", ")}`;
+  return [...acceptance(problems, note), resolution(problems.flat())];
+}
+
+function outboundProblems(
+  store: Store,
+  settings: ResolveSettings,
+  { route, parentRef }: Attached,
+): readonly (readonly Problem[])[] {
+  const service = store.services.get(objectName(parentRef));
+  if (service === undefined) return [];
+  // No problem depends on the port of the parent.
+  const context = { store, settings, service, port: parentRef.port ?? 0 };
+  return route.rules.map((rule) => resolveOutboundRule(context, route.group, rule).problems);
+}
+
+/** Gateway API PartiallyInvalid: only while some rules work and some do not, and never with status False. */
+function acceptance(problems: readonly (readonly Problem[])[], note: string): readonly Verdict[] {
+  const bad = problems.map((ofRule, at) => {
+    const messages = joinMessages(ofRule.filter(({ kind }) => kind === "unsupported"));
+    // Faults of the document name their rule themselves.
+    return messages === "" || messages.startsWith("spec.") ? messages : `rules[${at}]: ${messages}`;
+  });
+  const reasons = bad.filter((text) => text !== "");
+  if (reasons.length > 0 && reasons.length === problems.length) {
+    return [notAccepted("UnsupportedValue", reasons.join("; "))];
+  }
+  const accepted = { type: "Accepted", status: "True", reason: "Accepted", message: note } as const;
+  if (reasons.length === 0) return [accepted];
+  // The first words are Gateway API's; the rule is not left out, its requests are refused.
+  const message = `Dropped Rule, requests are answered with 500: ${reasons.join("; ")}`;
+  return [
+    accepted,
+    { type: "PartiallyInvalid", status: "True", reason: "UnsupportedValue", message },
+  ];
+}
+
+function resolution(problems: readonly Problem[]): Verdict {
+  const unresolved = problems.filter(({ kind }) => kind === "unresolved");
+  const [first] = unresolved;
+  const type = "ResolvedRefs";
+  return first === undefined
+    ? { type, status: "True", reason: "ResolvedRefs", message: "" }
+    : { type, status: "False", reason: first.reason, message: joinMessages(unresolved) };
+}

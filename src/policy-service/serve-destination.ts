@@ -1,0 +1,120 @@
+/** `io.linkerd.proxy.destination.Destination`: where a Service port is answered, and what an address belongs to. */
+import { create, toBinary } from "@bufbuild/protobuf";
+import { normaliseAuthority, parseServiceAuthority, targetOf } from "../core/model/authority.ts";
+import type { EndpointSet } from "../core/model/endpoint.ts";
+import type { OutboundTarget } from "../core/model/outbound-policy.ts";
+import { parseContextNamespace } from "../core/model/workload.ts";
+import { resolveEndpoints } from "../core/resolve/endpoints.ts";
+import { resolveProfile } from "../core/resolve/profile.ts";
+import type { ResolveSettings } from "../core/resolve/settings.ts";
+import { toWireUpdates } from "../core/wire/endpoint.ts";
+import {
+  Destination,
+  type DestinationProfile,
+  DestinationProfileSchema,
+  type GetDestination,
+  type Update,
+  UpdateSchema,
+} from "../core/wire/gen/linkerd/destination_pb.ts";
+import { toWireProfile } from "../core/wire/profile.ts";
+import { type BoundService, bindService } from "../edge/grpc/server.ts";
+import { grpcCode } from "../edge/grpc/status.ts";
+import { follow } from "./follow.ts";
+import type { Publisher, Topics } from "./publish.ts";
+
+const unknown = "unknown target";
+
+export function destinationService(publisher: Publisher, settings: ResolveSettings): BoundService {
+  const endpoints = endpointTopics(publisher, settings);
+  const profiles = profileTopics(publisher, settings);
+  return bindService(Destination, {
+    get: (request, stream) => {
+      const authority = authorityOf(request, settings);
+      if (
+        authority === undefined ||
+        parseServiceAuthority(authority, settings.clusterDomain) === undefined
+      ) {
+        const form = `<service>.<namespace>.svc.${settings.clusterDomain}:<port>`;
+        stream.fail(grpcCode.invalidArgument, `Name a Service as path: ${form}`);
+        return;
+      }
+      // What the reader knows. A slow one is brought from there to the newest set in one step.
+      let told: EndpointSet | undefined;
+      follow(endpoints, stream, {
+        question: authority,
+        unknown,
+        write: (next) => {
+          for (const update of toWireUpdates(told, next).flatMap(inParts)) stream.write(update);
+          told = next;
+        },
+      });
+    },
+    getProfile: (request, stream) => {
+      const authority = authorityOf(request, settings);
+      if (authority === undefined) {
+        stream.fail(grpcCode.invalidArgument, "Name a host and a port as path");
+        return;
+      }
+      follow(profiles, stream, {
+        question: targetOf(authority),
+        unknown,
+        write: (message) => stream.write(message),
+      });
+    },
+  });
+}
+
+/**
+ * Addresses in one message. An address takes some 400 bytes, more with long names, and readers of gRPC commonly refuse
+ * messages of more than 4 MiB.
+ */
+const maxAddressesInMessage = 2_000;
+
+function inParts(update: Update): readonly Update[] {
+  if (update.update.case !== "add") return [update];
+  const { addrs } = update.update.value;
+  const parts: Update[] = [];
+  for (let at = 0; at < addrs.length; at += maxAddressesInMessage) {
+    const part = addrs.slice(at, at + maxAddressesInMessage);
+    parts.push(create(UpdateSchema, { update: { case: "add", value: { addrs: part } } }));
+  }
+  return parts;
+}
+
+/** A Service that is not there is an answer too: the stream tells when it comes. */
+function endpointTopics(
+  publisher: Publisher,
+  settings: ResolveSettings,
+): Topics<string, EndpointSet> {
+  return publisher.topics({
+    api: "endpoints",
+    keyOf: (authority: string) => authority,
+    resolve: (store, authority) => ({ policy: resolveEndpoints(store, settings, authority) }),
+    encode: (set) => Buffer.from(JSON.stringify(set)),
+  });
+}
+
+function profileTopics(
+  publisher: Publisher,
+  settings: ResolveSettings,
+): Topics<OutboundTarget, DestinationProfile> {
+  return publisher.topics({
+    api: "profile",
+    keyOf: (target: OutboundTarget) =>
+      target.kind === "address" ? `${target.ip} ${target.port}` : target.authority,
+    resolve: (store, target) => {
+      const resolution = resolveProfile(store, settings, target);
+      return "unknown" in resolution ? resolution : { policy: toWireProfile(resolution.policy) };
+    },
+    encode: (message) => toBinary(DestinationProfileSchema, message),
+  });
+}
+
+/** Short names need the namespace of the client, which the context token tells. */
+function authorityOf(
+  { path, contextToken }: GetDestination,
+  settings: ResolveSettings,
+): string | undefined {
+  const namespace = parseContextNamespace(contextToken) ?? "";
+  return normaliseAuthority(path, namespace, settings.clusterDomain);
+}
