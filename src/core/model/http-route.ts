@@ -3,6 +3,9 @@ import type { Distribution } from "./backend.ts";
 import type { Filter } from "./filter.ts";
 import type { HostMatch, HttpMatch } from "./match.ts";
 import type { Meta } from "./meta.ts";
+import type { Retry } from "./retry.ts";
+import type { SessionPersistence } from "./session.ts";
+import type { Timeouts } from "./timeouts.ts";
 
 /** A rule takes a request when one of its matches does. The list is never empty. */
 type HttpRule = {
@@ -12,8 +15,10 @@ type HttpRule = {
 
 export type OutboundHttpRule = HttpRule & {
   readonly backends: Distribution;
-  /** Whole exchange as the client sees it; 0: no limit. */
-  readonly requestTimeoutMs: number;
+  readonly timeouts: Timeouts;
+  /** Undefined: a request is sent once. */
+  readonly retry: Retry | undefined;
+  readonly session: SessionPersistence | undefined;
 };
 
 export type OutboundHttpRoute = {

@@ -1,3 +1,4 @@
+import type { FailureAccrual } from "./accrual.ts";
 import type { Distribution } from "./backend.ts";
 import type { OutboundHttpRoute } from "./http-route.ts";
 import type { Meta } from "./meta.ts";
@@ -9,6 +10,8 @@ export type OutboundPolicy = {
   readonly protocol: "detect" | "http1" | "http2" | "grpc" | "opaque" | "tls";
   /** In policy order: oldest route first, then by namespace/name. */
   readonly httpRoutes: readonly OutboundHttpRoute[];
+  /** Undefined: endpoints are never taken out because of their answers. */
+  readonly accrual: FailureAccrual | undefined;
   readonly opaque: OpaqueRoute;
 };
 

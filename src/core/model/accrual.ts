@@ -1,0 +1,12 @@
+import type { Backoff } from "./retry.ts";
+
+/** When an endpoint is taken out because of its answers (`balancer.linkerd.io/failure-accrual`). It comes back for one request after a pause. */
+export type FailureAccrual = {
+  /** In a row; 0: does not count. */
+  readonly maxConsecutiveFailures: number;
+  /** Share of good answers below which it is taken out; 0: does not count. 429 counts as a failure here. */
+  readonly successRateThreshold: number;
+  readonly decayMs: number;
+  readonly minRequests: number;
+  readonly backoff: Backoff;
+};
