@@ -343,3 +343,15 @@ test("the set lists what it knows", (t) => {
   t.true(schemas.known.includes("v1 Pod"));
   t.is(schemas.known.length, 17);
 });
+
+test("check() leaves Linkerd's group the names and values that Gateway API forbids", (t) => {
+  const match = {
+    headers: [{ name: "x-a", value: "two  blanks" }],
+    queryParams: [{ name: "list[0]", value: "é" }],
+  };
+  t.deepEqual(schemas.check(edit(policyRoute, `${rule}.matches`, [match])), []);
+  t.deepEqual(
+    schemas.check(edit(gatewayRoute, `${rule}.matches`, [match])).map(({ path }) => path),
+    [`${rule}.matches[0].headers[0].value`, `${rule}.matches[0].queryParams[0].name`],
+  );
+});
