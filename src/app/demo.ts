@@ -30,7 +30,7 @@ export async function runDemo(flags: DemoFlags): Promise<number> {
   const screen = makeScreen();
   const workFolder = mkdtempSync(path.join(os.tmpdir(), "weft-demo-"));
   const stopped = awaitStop();
-  let died = false;
+  const died: string[] = [];
   const unexpected = Promise.withResolvers<void>();
   screen.line("Starting the mesh; every process is one of its own:");
   try {
@@ -44,7 +44,7 @@ export async function runDemo(flags: DemoFlags): Promise<number> {
         screen.line(`  ${line}`);
       },
       onUnexpectedExit: (name, detail) => {
-        died = true;
+        died.push(name);
         screen.verdict(false, `${name} ${detail}`);
         unexpected.resolve();
       },
@@ -61,7 +61,7 @@ export async function runDemo(flags: DemoFlags): Promise<number> {
       }
       screen.line("");
       screen.line("Stopping");
-      return wrong === 0 && !died ? 0 : 1;
+      return wrong === 0 && died.length === 0 ? 0 : 1;
     } finally {
       await mesh.stop();
     }

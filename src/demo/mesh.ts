@@ -83,11 +83,13 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   };
   const stop = async (): Promise<void> => {
     // Sidecars and applications first: they then end while their control plane still answers.
-    const names = [...processes.keys()].toReversed();
+    const running = [...processes.values()];
     await Promise.all(
-      names.filter((name) => !isControl(name)).map((name) => processes.get(name)?.stop("SIGTERM")),
+      running.filter(({ name }) => !isControl(name)).map((one) => one.stop("SIGTERM")),
     );
-    await Promise.all(names.filter(isControl).map((name) => processes.get(name)?.stop("SIGTERM")));
+    await Promise.all(
+      running.filter(({ name }) => isControl(name)).map((one) => one.stop("SIGTERM")),
+    );
   };
   try {
     // Sidecars need the trust anchors, which the issuer makes on its first start.

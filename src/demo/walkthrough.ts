@@ -24,9 +24,8 @@ const pollMs = 5;
 const loadPauseMs = 10;
 
 /** Returns how many things were not as they should be. */
-export async function walkThrough(options: WalkOptions): Promise<number> {
-  const walk = new Walk(options);
-  return await walk.run();
+export function walkThrough(options: WalkOptions): Promise<number> {
+  return new Walk(options).run();
 }
 
 class Walk {

@@ -50,7 +50,6 @@ const headersTimeoutMs = 5_000;
 /** Longer than the usual scrape interval would keep idle connections for nothing. */
 const keepAliveTimeoutMs = 30_000;
 
-const notFound: AdminAnswer = { status: 404, body: "not found\n" };
 const failed: AdminAnswer = { status: 500, body: "internal error\n" };
 
 /** Answers 200 as long as the process can answer at all. */
@@ -97,7 +96,7 @@ async function answerAdmin(options: AdminOptions, request: IncomingMessage): Pro
   const mark = url.indexOf("?");
   const path = mark < 0 ? url : url.slice(0, mark);
   const handler = findHandler(options.routes, method, path);
-  if (handler === undefined) return refuseMethod(options.routes, path) ?? notFound;
+  if (handler === undefined) return refuseMethod(options.routes, path) ?? notFound(options.routes);
   try {
     return await handler({
       method,
@@ -132,6 +131,12 @@ function refuseMethod(
   }
   if (methods.length === 0) return undefined;
   return { status: 405, body: "method not allowed\n", headers: { allow: methods.join(", ") } };
+}
+
+/** Names what there is, for the person who mistyped it. */
+function notFound(routes: ReadonlyMap<string, AdminHandler>): AdminAnswer {
+  const pages = routes.keys().toArray().toSorted().join(", ");
+  return { status: 404, body: `not found; there are ${pages}\n` };
 }
 
 function send(request: IncomingMessage, response: ServerResponse, answer: AdminAnswer): void {

@@ -12,13 +12,13 @@ export type MetricFamily = {
   readonly samples: readonly Sample[];
 };
 
-export type Labels = Readonly<Record<string, string>>;
+type Labels = Readonly<Record<string, string>>;
 
 export type Sample =
   | { readonly labels: Labels; readonly value: number }
   | { readonly labels: Labels; readonly histogram: Histogram };
 
-export type Histogram = {
+type Histogram = {
   /** Upper bounds, ascending, without +Inf. */
   readonly bounds: readonly number[];
   /** Observations in each bucket alone; one more than bounds, for what exceeds them all. */

@@ -50,7 +50,7 @@ const numbers = test.macro({
     ]);
     t.true(family.endsWith(`\na ${text}\n`));
   },
-  title: (_given, value) => `formatMetrics() writes the number ${value}`,
+  title: (_given, value: number) => `formatMetrics() writes the number ${value}`,
 });
 test(numbers, 0.25, "0.25");
 test(numbers, 1_700_000_000.5, "1700000000.5");

@@ -1,0 +1,255 @@
+/**
+ * Settings of `weft sidecar`. Names are those of Linkerd's proxy with our prefix, wherever Linkerd has the setting; so are
+ * the defaults, unless the reason beside one says otherwise. Limits of connections and requests hold for each worker,
+ * because workers share nothing.
+ */
+import { X509Certificate } from "node:crypto";
+import type { Workload } from "../core/model/workload.ts";
+import { parseWorkload } from "../core/model/workload.ts";
+import { cidrContains, parseCidr, parseIp } from "../core/std/ip.ts";
+import { describeFaults, type Result } from "../core/std/result.ts";
+import { type Address, type Environment, EnvReader, type LogLevel } from "./env.ts";
+
+export type SidecarConfig = {
+  readonly policyService: Address;
+  readonly destinationService: Address;
+  readonly identityService: Address;
+  readonly workload: Workload;
+  /** As the policy service is told it: the text of the variable. */
+  readonly workloadText: string;
+  /** As the destination service is told it. */
+  readonly destinationContext: string;
+  readonly identityName: string;
+  /** PEM bundle. */
+  readonly trustAnchors: string;
+  readonly tokenFile: string;
+  readonly outboundListen: Address;
+  readonly inboundListen: Address;
+  readonly adminListen: Address;
+  readonly inboundForwards: readonly InboundForward[];
+  readonly workers: number;
+  readonly clusterDomain: string;
+  readonly shutdownGraceMs: number;
+  readonly discoveryIdleMs: number;
+  readonly limits: SidecarLimits;
+  readonly logLevel: LogLevel;
+};
+
+/** Explicit mode: the sidecar stands at the address that peers know, the application at another that only we dial. */
+type InboundForward = { readonly listen: Address; readonly application: Address };
+
+/** What one worker allows itself. */
+export type SidecarLimits = {
+  readonly connectTimeoutMs: number;
+  readonly headTimeoutMs: number;
+  readonly detectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly poolIdleTimeoutMs: number;
+  readonly maxIdlePerEndpoint: number;
+  readonly maxConnections: number;
+  readonly discoveryTimeoutMs: number;
+  readonly maxWaitingForDiscovery: number;
+  readonly maxInFlight: number;
+};
+
+/** A thread costs some 20 MiB; more threads than this serve no machine that a pod is placed on. */
+export const maxWorkers = 64;
+/** Kubernetes gives a pod 30 s by default; Linkerd waits longer, for those who raised that. */
+const defaultShutdownGraceMs = 120_000;
+/**
+ * Linkerd's figure for the inbound side. Its outbound figure of 5 s makes every seldom used destination wait for the
+ * control plane anew, and fail while that is away; a kept policy costs one idle stream.
+ */
+const defaultDiscoveryIdleMs = 90_000;
+
+/** Workers tell once a second what they use. */
+const minDiscoveryIdleMs = 5_000;
+
+export const defaultLimits: SidecarLimits = {
+  /** Linkerd. Within a cluster a connection takes a millisecond; another endpoint is tried after this. */
+  connectTimeoutMs: 1_000,
+  /** A head is one or two packets. A client that takes longer is broken, or holds connections on purpose. */
+  headTimeoutMs: 10_000,
+  /** Clients that speak first send at once. */
+  detectTimeoutMs: 1_000,
+  /** Longer than the pools of common clients keep a connection (Go 90 s), so that it is the client that closes. */
+  idleTimeoutMs: 300_000,
+  /** Linkerd. Shorter than what common servers keep (Node.js 5 s), so that it is seldom the server that closes. */
+  poolIdleTimeoutMs: 3_000,
+  /** Linkerd. What bounds a pool in practice is its idle time. */
+  maxIdlePerEndpoint: 10_000,
+  /** With some 20 KiB for an idle connection these are 200 MiB, which a sidecar's memory limit should outlast. */
+  maxConnections: 10_000,
+  /** Linkerd's fail-fast: a control plane that is there answers in milliseconds. */
+  discoveryTimeoutMs: 3_000,
+  /** Linkerd's queue capacity. */
+  maxWaitingForDiscovery: 10_000,
+  /** Linkerd. */
+  maxInFlight: 100_000,
+};
+
+const hourMs = 3_600_000;
+const dayMs = 86_400_000;
+const maxCount = 1_000_000;
+const loopback = [parseCidr("127.0.0.0/8"), parseCidr("::1/128")];
+
+/** `cores` is what this process may use; it is the default number of workers. */
+export function readSidecarConfig(
+  environment: Environment,
+  cores: number,
+): Result<Readonly<SidecarConfig>> {
+  const env = new EnvReader(environment);
+  const workloadText = env.required("WEFT_POLICY_WORKLOAD");
+  const workload = workloadOf(env, workloadText);
+  const outboundListen = env.address("WEFT_OUTBOUND_LISTEN_ADDR", "127.0.0.1:4140");
+  const inboundListen = env.address("WEFT_INBOUND_LISTEN_ADDR", "0.0.0.0:4143");
+  return env.finish({
+    policyService: controlAddress(env, "WEFT_POLICY_SVC_ADDR"),
+    destinationService: controlAddress(env, "WEFT_DESTINATION_SVC_ADDR"),
+    identityService: controlAddress(env, "WEFT_IDENTITY_SVC_ADDR"),
+    workload,
+    workloadText,
+    destinationContext:
+      env.optional("WEFT_DESTINATION_CONTEXT") ??
+      JSON.stringify({ ns: workload.namespace, pod: workload.pod }),
+    identityName: env.dnsName("WEFT_IDENTITY_LOCAL_NAME"),
+    trustAnchors: trustAnchorsOf(env),
+    tokenFile: env.path("WEFT_IDENTITY_TOKEN_FILE"),
+    outboundListen,
+    inboundListen,
+    adminListen: env.address("WEFT_ADMIN_LISTEN_ADDR", "127.0.0.1:4191"),
+    inboundForwards: forwardsOf(env, [outboundListen, inboundListen]),
+    workers: env.integer("WEFT_WORKERS", {
+      fallback: Math.min(Math.max(cores, 1), maxWorkers),
+      min: 1,
+      max: maxWorkers,
+    }),
+    clusterDomain: env.dnsName("WEFT_CLUSTER_DOMAIN", "cluster.local"),
+    shutdownGraceMs: env.durationMs("WEFT_SHUTDOWN_GRACE_PERIOD", {
+      fallback: defaultShutdownGraceMs,
+      min: 0,
+      max: dayMs,
+    }),
+    discoveryIdleMs: env.durationMs("WEFT_OUTBOUND_DISCOVERY_IDLE_TIMEOUT", {
+      fallback: defaultDiscoveryIdleMs,
+      min: minDiscoveryIdleMs,
+      max: dayMs,
+    }),
+    limits: limitsOf(env),
+    logLevel: env.logLevel("WEFT_LOG_LEVEL"),
+  });
+}
+
+function limitsOf(env: EnvReader): SidecarLimits {
+  const wait = (name: string, fallback: number): number =>
+    env.durationMs(name, { fallback, min: 1, max: hourMs });
+  const count = (name: string, fallback: number): number =>
+    env.integer(name, { fallback, min: 1, max: maxCount });
+  const d = defaultLimits;
+  return Object.freeze({
+    connectTimeoutMs: wait("WEFT_OUTBOUND_CONNECT_TIMEOUT", d.connectTimeoutMs),
+    headTimeoutMs: wait("WEFT_HTTP1_HEAD_TIMEOUT", d.headTimeoutMs),
+    detectTimeoutMs: wait("WEFT_INBOUND_DETECT_TIMEOUT", d.detectTimeoutMs),
+    idleTimeoutMs: wait("WEFT_HTTP1_IDLE_TIMEOUT", d.idleTimeoutMs),
+    poolIdleTimeoutMs: wait(
+      "WEFT_OUTBOUND_HTTP1_CONNECTION_POOL_IDLE_TIMEOUT",
+      d.poolIdleTimeoutMs,
+    ),
+    maxIdlePerEndpoint: count("WEFT_OUTBOUND_MAX_IDLE_CONNS_PER_ENDPOINT", d.maxIdlePerEndpoint),
+    maxConnections: count("WEFT_MAX_CONNECTIONS", d.maxConnections),
+    discoveryTimeoutMs: wait("WEFT_DISCOVERY_TIMEOUT", d.discoveryTimeoutMs),
+    maxWaitingForDiscovery: count("WEFT_DISCOVERY_QUEUE_CAPACITY", d.maxWaitingForDiscovery),
+    maxInFlight: count("WEFT_MAX_IN_FLIGHT", d.maxInFlight),
+  });
+}
+
+/** The name of a service is resolved nowhere yet, and its address must be one that needs no encryption. */
+function controlAddress(env: EnvReader, name: string): Address {
+  const address = env.address(name);
+  const ip = parseIp(address.host);
+  if (ip === undefined) return address;
+  if (!loopback.some((net) => net !== undefined && cidrContains(net, ip))) {
+    env.refuse(
+      name,
+      `set a loopback address instead of "${address.host}": the control plane is spoken to in clear text, which must not leave this host`,
+    );
+  }
+  if (address.port === 0) env.refuse(name, "set a port from 1 to 65535 instead of 0");
+  return address;
+}
+
+function workloadOf(env: EnvReader, text: string): Workload {
+  const workload = text === "" ? undefined : parseWorkload(text);
+  if (workload !== undefined) return workload;
+  if (text !== "") {
+    env.refuse("WEFT_POLICY_WORKLOAD", 'set JSON such as {"ns":"demo","pod":"frontend-0"}');
+  }
+  return { namespace: "", pod: "" };
+}
+
+/** In the variable itself, as Linkerd's injector writes it, or in a file, as people keep it. */
+function trustAnchorsOf(env: EnvReader): string {
+  const inline = env.optional("WEFT_IDENTITY_TRUST_ANCHORS");
+  const isFile = env.optional("WEFT_IDENTITY_TRUST_ANCHORS_FILE") !== undefined;
+  if (inline !== undefined && isFile) {
+    env.refuse(
+      "WEFT_IDENTITY_TRUST_ANCHORS",
+      "unset it or WEFT_IDENTITY_TRUST_ANCHORS_FILE: both are set",
+    );
+    return "";
+  }
+  const name = isFile ? "WEFT_IDENTITY_TRUST_ANCHORS_FILE" : "WEFT_IDENTITY_TRUST_ANCHORS";
+  const text = isFile ? env.file(name) : env.required(name);
+  if (text !== "" && !isCertificate(text)) env.refuse(name, "set PEM certificates");
+  return text;
+}
+
+/** The bundle is read in full where it is used; here an obvious mistake is told together with the others. */
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+const forwardsName = "WEFT_INBOUND_FORWARDS";
+const forwardForm = 'write entries such as "10.0.0.7:8080=127.0.0.1:8080"';
+
+function forwardsOf(env: EnvReader, taken: readonly Address[]): readonly InboundForward[] {
+  const forwards: InboundForward[] = [];
+  for (const entry of env.list(forwardsName, [])) {
+    const forward = forwardOf(env, entry);
+    if (forward === undefined) continue;
+    const { listen, application } = forward;
+    if (sameAddress(listen, application)) {
+      env.refuse(forwardsName, `let "${entry}" lead to another address: it leads to itself`);
+    } else if (taken.some((address) => sameAddress(address, listen))) {
+      env.refuse(forwardsName, `choose another listening address in "${entry}": it is taken`);
+    } else if (listen.port !== 0 && forwards.some((one) => one.listen.port === listen.port)) {
+      // A policy is known by its port alone, so two applications behind one port would share theirs.
+      env.refuse(forwardsName, `name port ${listen.port} once: "${entry}" repeats it`);
+    }
+    forwards.push(forward);
+  }
+  return forwards;
+}
+
+function forwardOf(env: EnvReader, entry: string): InboundForward | undefined {
+  const [listenText = "", applicationText = "", ...more] = entry.split("=");
+  const reader = new EnvReader({ listen: listenText, application: applicationText });
+  const forward = { listen: reader.address("listen"), application: reader.address("application") };
+  const read = reader.finish(forward);
+  if (!read.ok || more.length > 0) {
+    const why = read.ok ? "" : ` (${describeFaults(read.faults)})`;
+    env.refuse(forwardsName, `${forwardForm} instead of "${entry}"${why}`);
+    return undefined;
+  }
+  if (forward.application.port !== 0) return forward;
+  env.refuse(forwardsName, `name the application's port in "${entry}" instead of 0`);
+  return undefined;
+}
+
+function sameAddress(left: Address, right: Address): boolean {
+  return left.port !== 0 && left.port === right.port && left.host === right.host;
+}

@@ -1,0 +1,167 @@
+/**
+ * Opens connections. Endpoints are IP addresses, so no name is resolved here. A peer that is to be a certain identity is
+ * spoken to only after it proved that: there is no way from a failed handshake to plain text.
+ */
+import { connect, type OnReadOpts, type Socket, type TcpNetConnectOpts } from "node:net";
+import { type ConnectionOptions, type SecureContext, connect as tlsConnect } from "node:tls";
+import { peerIdentity } from "../x509/peer-identity.ts";
+import type { BufferPool } from "./buffer-pool.ts";
+import { transportProtocol } from "./mesh-tls.ts";
+import { NodeWire } from "./node-wire.ts";
+import type { Wire, WireOwner } from "./wire.ts";
+
+export type DialTarget = {
+  readonly host: string;
+  readonly port: number;
+  /** Undefined: plain text. */
+  readonly tls: DialTls | undefined;
+};
+
+export type DialTls = {
+  readonly context: SecureContext;
+  readonly serverName: string;
+  /** What the peer's certificate must say, byte for byte. */
+  readonly identity: string;
+  /** The transport header's protocol is offered, and insisted on. */
+  readonly withTransportHeader: boolean;
+};
+
+/** `identity`: the peer is not who it must be, or does not speak TLS as it must. `connect`: nobody answered. */
+export type DialFailure = {
+  readonly kind: "connect" | "identity";
+  readonly code: string;
+  readonly reason: string;
+};
+
+export type DialOptions = {
+  readonly target: DialTarget;
+  readonly pool: BufferPool;
+  /** Where the first bytes of the other end are read to. */
+  readonly firstBuffer: Buffer;
+  /** Has to set the owner of the wire at once. */
+  readonly onOpen: (wire: Wire) => void;
+  readonly onFailure: (failure: DialFailure) => void;
+};
+
+/** `cancel` ends the attempt without a call of `onOpen` or `onFailure`. */
+export type Dialing = { cancel(): void };
+
+/** Exactly one of `onOpen` and `onFailure` is called, later, unless it is cancelled before. */
+export function dial(options: DialOptions): Dialing {
+  const attempt = new Attempt(options);
+  return { cancel: () => attempt.cancel() };
+}
+
+class Attempt {
+  readonly #options: DialOptions;
+  readonly #wire: NodeWire;
+  #over = false;
+  #refusal: DialFailure | undefined;
+
+  constructor(options: DialOptions) {
+    this.#options = options;
+    const { target, pool, firstBuffer } = options;
+    const { tls } = target;
+    this.#wire = new NodeWire({
+      firstBuffer,
+      pool,
+      encrypted: tls !== undefined,
+      open: (onread) => (tls === undefined ? this.#plain(onread) : this.#encrypted(onread, tls)),
+    });
+    this.#wire.owner = this.#owner();
+  }
+
+  cancel(): void {
+    this.#over = true;
+    this.#wire.destroy();
+  }
+
+  /** Until the connection stands, only its end matters. */
+  #owner(): WireOwner {
+    const { firstBuffer } = this.#options;
+    return {
+      readBuffer: () => firstBuffer,
+      onBytes: () => true,
+      onWritten: () => {},
+      onEnd: () => this.#wire.destroy(),
+      onClose: (code) => this.#closed(code),
+    };
+  }
+
+  #plain(onread: OnReadOpts): Socket {
+    const { host, port } = this.#options.target;
+    const socket = connect({ host, port, onread, noDelay: true, allowHalfOpen: true });
+    socket.once("connect", () => this.#open());
+    return socket;
+  }
+
+  #encrypted(onread: OnReadOpts, tls: DialTls): Socket {
+    const { host, port } = this.#options.target;
+    const options: ConnectionOptions & TcpNetConnectOpts = {
+      host,
+      port,
+      onread,
+      noDelay: true,
+      allowHalfOpen: true,
+      secureContext: tls.context,
+      servername: tls.serverName,
+      ...(tls.withTransportHeader ? { ALPNProtocols: [transportProtocol] } : {}),
+      rejectUnauthorized: true,
+      // The name is checked below against the whole identity; Node's rules for host names know wildcards.
+      checkServerIdentity: () => undefined,
+    };
+    const socket = tlsConnect(options);
+    socket.once("secureConnect", () => {
+      const certificate = socket.getPeerX509Certificate();
+      const identity = certificate === undefined ? undefined : peerIdentity(certificate);
+      if (!socket.authorized || identity !== tls.identity) {
+        this.#refuse(
+          "IDENTITY",
+          `the peer is "${identity ?? "nobody"}" instead of "${tls.identity}"`,
+        );
+      } else if (tls.withTransportHeader && socket.alpnProtocol !== transportProtocol) {
+        this.#refuse("ALPN", `the peer does not speak "${transportProtocol}"`);
+      } else {
+        this.#open();
+      }
+    });
+    return socket;
+  }
+
+  #refuse(code: string, reason: string): void {
+    this.#refusal = { kind: "identity", code, reason };
+    this.#wire.destroy();
+  }
+
+  #open(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#options.onOpen(this.#wire);
+  }
+
+  #closed(code: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    const { target } = this.#options;
+    this.#options.onFailure(this.#refusal ?? failureOf(code, target));
+  }
+}
+
+/** What the system says about reaching an address; every other error of a TLS connection is about who is there. */
+const connectCodes: ReadonlySet<string> = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+  "EADDRNOTAVAIL",
+  "EMFILE",
+  "ENFILE",
+  "EACCES",
+  "EPERM",
+]);
+
+function failureOf(code: string, target: DialTarget): DialFailure {
+  const kind = target.tls === undefined || connectCodes.has(code) ? "connect" : "identity";
+  const what = kind === "connect" ? "connecting" : "the TLS handshake";
+  return { kind, code, reason: `${what} failed: ${code === "" ? "closed" : code}` };
+}

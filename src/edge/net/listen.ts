@@ -1,0 +1,104 @@
+/**
+ * A listening socket of a worker. `reusePort` lets every worker bind the same address; the kernel spreads connections over
+ * them, and no thread hands sockets to another.
+ */
+import { type AddressInfo, createServer, Socket } from "node:net";
+import type { BufferPool } from "./buffer-pool.ts";
+import { NodeWire } from "./node-wire.ts";
+
+export type ListenOptions = {
+  readonly host: string;
+  readonly port: number;
+  readonly onConnection: (accepted: AcceptedSocket) => void;
+  /** Accepting failed, for want of file descriptors for example: that costs a connection, not the listener. */
+  readonly onAcceptFailure: (code: string) => void;
+};
+
+export type Listener = {
+  readonly host: string;
+  readonly port: number;
+  /** Connections that were accepted here and are open, whatever became of them. */
+  readonly openCount: number;
+  /** Stops accepting. Connections live on. */
+  close(): void;
+  /** Ends all connections that were accepted here. */
+  destroyAll(): void;
+};
+
+/** Nothing is read from it before somebody takes it. */
+export type AcceptedSocket = {
+  readonly remoteIp: string;
+  /** As a wire that reads into its owner's buffers. */
+  toWire(firstBuffer: Buffer, pool: BufferPool): NodeWire;
+  /** As Node's own socket, for TLS. */
+  toSocket(): Socket;
+  destroy(): void;
+};
+
+/**
+ * How many connections the kernel keeps for a worker that is busy. It cuts the number to `net.core.somaxconn` (4096 on
+ * today's kernels); Node's default of 511 is met by a reconnecting crowd.
+ */
+const backlog = 4_096;
+
+export async function listen(options: ListenOptions): Promise<Listener> {
+  const open = new Set<Socket>();
+  const server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true });
+  server.on("connection", (raw) => options.onConnection(accept(raw, open)));
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once("error", reject);
+  server.listen({ host: options.host, port: options.port, reusePort: true, backlog }, resolve);
+  await promise;
+  server.off("error", reject);
+  server.on("error", (error: NodeJS.ErrnoException) => {
+    options.onAcceptFailure(error.code ?? "unknown");
+  });
+  const address = server.address() as AddressInfo;
+  return {
+    host: address.address,
+    port: address.port,
+    get openCount() {
+      return open.size;
+    },
+    close: () => void server.close(),
+    destroyAll: () => {
+      for (const socket of open) socket.destroy();
+    },
+  };
+}
+
+function accept(raw: Socket, open: Set<Socket>): AcceptedSocket {
+  track(raw, open);
+  return {
+    remoteIp: raw.remoteAddress ?? "",
+    toWire: (firstBuffer, pool) =>
+      new NodeWire({
+        firstBuffer,
+        pool,
+        encrypted: false,
+        open: (onread) => track(takeHandle(raw, onread), open),
+      }),
+    toSocket: () => raw,
+    destroy: () => raw.destroy(),
+  };
+}
+
+function track(socket: Socket, open: Set<Socket>): Socket {
+  open.add(socket);
+  return socket.once("close", () => open.delete(socket));
+}
+
+/** What a socket is made of, which Node's types do not show. */
+type Handled = { _handle: object | null };
+
+/**
+ * A server gives no `onread` to the sockets that it accepts, so their handle moves to a socket that has one. The old
+ * socket is destroyed without it, so that the server does not wait for it when it closes.
+ */
+function takeHandle(raw: Socket, onread: object): Socket {
+  const from = raw as unknown as Handled;
+  const options = { handle: from._handle, allowHalfOpen: true, onread };
+  from._handle = null;
+  raw.destroy();
+  return new Socket(options as unknown as ConstructorParameters<typeof Socket>[0]).resume();
+}

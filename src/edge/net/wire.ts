@@ -1,0 +1,41 @@
+/**
+ * A byte stream to the other end of a connection, as the data plane sees it. This is all that the data plane knows about
+ * sockets: a faster layer than `node:net` can take its place by implementing `Wire`, and nothing above changes.
+ *
+ * Who owns a wire is told what happens on it. A wire has one owner at a time; a stage that is done with a connection (the
+ * first look at its bytes, the head of a request) hands it on by setting `owner`.
+ */
+export type WireOwner = {
+  /** Where the next bytes are to be read to. Asked once ahead of each read, so the answer of now is used for the read after. */
+  readBuffer(): Buffer;
+  /** `length` bytes are at the start of `bytes`. False stops reading until `resume()`. */
+  onBytes(bytes: Buffer, length: number): boolean;
+  /** Everything that `send` answered false for has left. */
+  onWritten(): void;
+  /** The other end will not send any more (TCP: FIN). */
+  onEnd(): void;
+  /** The last call. `code` is empty after an orderly end, else what failed (`ECONNRESET`). */
+  onClose(code: string): void;
+};
+
+export type Wire = {
+  owner: WireOwner;
+  /** The address of the other end, canonical text (`std/ip.ts` reads it). */
+  readonly remoteIp: string;
+  /** Whether the bytes are encrypted on their way. */
+  readonly encrypted: boolean;
+  /** Whether what `onBytes` brings is the owner's to keep and to lend; else it is in the buffer that `readBuffer` answered. */
+  readonly givesBuffers: boolean;
+  /**
+   * Sends `bytes[start, end)`. True: the bytes are gone (or copied) and the caller may overwrite its buffer and go on.
+   * False: the whole buffer is lent to the wire, which gives it back to its pool; the caller takes another one, and stops
+   * sending until `onWritten`.
+   */
+  send(bytes: Buffer, start: number, end: number): boolean;
+  pause(): void;
+  resume(): void;
+  /** Says that nothing more will be sent, after all that was. */
+  end(): void;
+  /** Drops the connection and what was not sent yet. `onClose` follows. */
+  destroy(): void;
+};

@@ -1,0 +1,433 @@
+/**
+ * The side of a client: reads requests one after the other, hands each to `answer`, and sends what answers it. The next
+ * request is not looked at before the exchange in front of it is over, so pipelined requests are answered in order.
+ */
+
+import { BodyReader } from "../codec/http1-body.ts";
+import { parseRequestHead } from "../codec/http1-head.ts";
+import { refusalOf } from "../codec/refusal.ts";
+import { unreachable } from "../core/std/unreachable.ts";
+import type { Wire, WireOwner } from "../edge/net/wire.ts";
+import type { ConnectionCounts } from "./count.ts";
+import { type Answers, Exchange, type Origin } from "./exchange.ts";
+import { HeldBytes } from "./held-bytes.ts";
+import { type ErrorCode, type RescueOptions, rescue } from "./rescue.ts";
+import type { Shard } from "./shard.ts";
+import { Timer } from "./timer-wheel.ts";
+
+/**
+ * `head`: between requests. `body`: a request is under way whose body is not complete. `wait`: a whole request is under
+ * way. `tunnel`: the connection has left HTTP. `linger`: everything is said, and what still comes is thrown away.
+ */
+type Phase = "head" | "body" | "wait" | "tunnel" | "linger" | "closed";
+
+/**
+ * How long a client may go on sending after its last answer. Closing at once would make the kernel send RST, which can
+ * destroy the answer on its way (RFC 9112 §9.6).
+ */
+const lingerMs = 5_000;
+
+/** While draining, how long an idle connection may still bring a request, whose answer then tells the client to go. */
+const drainIdleMs = 1_000;
+
+export type DownstreamOptions = {
+  readonly shard: Shard;
+  readonly wire: Wire;
+  readonly origin: Origin;
+  readonly answers: Answers;
+  readonly counts: ConnectionCounts;
+};
+
+export class Downstream implements WireOwner {
+  readonly shard: Shard;
+  readonly exchange: Exchange;
+  readonly #wire: Wire;
+  readonly #counts: ConnectionCounts;
+  readonly #body: BodyReader = new BodyReader();
+  readonly #held: HeldBytes = new HeldBytes();
+  /** Armed for one thing at a time; what it means depends on the phase. */
+  readonly #timer: Timer;
+  #phase: Phase = "head";
+  /** Buffer that a body is read to; belongs to this connection. */
+  #bodyBuffer: Buffer | undefined;
+  /** Part of what was sent has not left. */
+  #blocked = false;
+  /** Reading is stopped. */
+  #stopped = false;
+  /** `#serve` is on the stack. */
+  #serving = false;
+  /** The client will not send any more. */
+  #ended = false;
+  #draining = false;
+
+  constructor(options: DownstreamOptions) {
+    this.shard = options.shard;
+    this.#wire = options.wire;
+    this.#counts = options.counts;
+    this.#timer = new Timer(() => this.#expired());
+    this.exchange = new Exchange(this, options.origin, options.answers);
+    this.#wire.owner = this;
+    this.shard.connections.add(this);
+    this.#counts.opened();
+    this.shard.wheel.arm(this.#timer, this.shard.limits.idleTimeoutMs);
+    if (this.shard.draining) this.drain();
+  }
+
+  /** Whether a request is under way. */
+  get isBusy(): boolean {
+    return this.exchange.state !== "answered" || this.#phase === "tunnel";
+  }
+
+  /** Part of a response has not left: sending more would pile up. */
+  get isBlocked(): boolean {
+    return this.#blocked;
+  }
+
+  readBuffer(): Buffer {
+    if (this.#phase === "body" || this.#phase === "tunnel") {
+      this.#bodyBuffer ??= this.shard.pool.take();
+      return this.#bodyBuffer;
+    }
+    this.#giveBodyBuffer();
+    return this.shard.headBuffer;
+  }
+
+  onBytes(bytes: Buffer, length: number): boolean {
+    return this.feed(bytes, 0, length);
+  }
+
+  /** Takes `bytes[start, end)` as if they had been read just now. */
+  feed(bytes: Buffer, start: number, end: number): boolean {
+    switch (this.#phase) {
+      case "head":
+        this.#takeHeadBytes(bytes, start, end);
+        break;
+      case "body":
+        this.#takeBodyBytes(bytes, start, end);
+        break;
+      case "wait":
+        this.#held.append(bytes, start, end);
+        break;
+      case "tunnel":
+        this.#sendOn(bytes, start, end);
+        break;
+      case "linger":
+      case "closed":
+        break;
+      default:
+        unreachable(this.#phase);
+    }
+    this.#stopped = !this.#wantsBytes();
+    return !this.#stopped;
+  }
+
+  onWritten(): void {
+    this.#blocked = false;
+    this.exchange.upstream?.goOn();
+    if (this.#phase === "linger") {
+      this.shard.wheel.arm(this.#timer, lingerMs);
+    } else if (this.#phase === "head") {
+      this.shard.wheel.arm(this.#timer, this.shard.limits.idleTimeoutMs);
+      this.#serveHeld();
+      this.goOn();
+    }
+  }
+
+  /** The client closed its side. While a response is due that means it is gone: clients do not half-close HTTP connections. */
+  onEnd(): void {
+    this.#ended = true;
+    switch (this.#phase) {
+      case "head":
+        this.#close();
+        break;
+      case "body":
+      case "wait":
+        this.abort();
+        break;
+      case "tunnel":
+        this.exchange.upstream?.endTunnel();
+        break;
+      case "linger":
+      case "closed":
+        break;
+      default:
+        unreachable(this.#phase);
+    }
+  }
+
+  onClose(code: string): void {
+    const wasTunnel = this.#phase === "tunnel";
+    this.#phase = "closed";
+    this.shard.wheel.disarm(this.#timer);
+    this.#held.clear();
+    this.#giveBodyBuffer();
+    if (wasTunnel && code === "" && this.#ended) this.exchange.upstream?.endTunnel();
+    else this.dropUpstream();
+    this.#forgetExchange();
+    this.shard.connections.delete(this);
+    this.#counts.closed();
+    this.shard.onConnectionGone();
+  }
+
+  /** Reads on if there is a reason to. */
+  goOn(): void {
+    if (!this.#stopped || !this.#wantsBytes()) return;
+    this.#stopped = false;
+    this.#wire.resume();
+  }
+
+  /** Sends the first `end` bytes of the worker's scratch buffer. */
+  sendScratch(end: number): void {
+    if (!this.shard.sendScratch(this.#wire, end)) this.#block();
+  }
+
+  /** Sends bytes that the caller gives away. False: the buffer is lent, take another one. */
+  sendOwned(bytes: Buffer, start: number, end: number): boolean {
+    if (this.#wire.send(bytes, start, end)) return true;
+    this.#block();
+    return false;
+  }
+
+  /** Sends bytes of a buffer that is needed for other things. */
+  sendCopy(bytes: Buffer, start: number, end: number): void {
+    if (start < end && !this.shard.sendCopy(this.#wire, bytes, start, end)) this.#block();
+  }
+
+  /** The response has been sent to its end. */
+  finish(): void {
+    const { exchange, shard } = this;
+    const closes = exchange.closes || !exchange.requestDone || this.#draining;
+    this.#forgetExchange();
+    if (closes) {
+      this.#close();
+      return;
+    }
+    this.#phase = "head";
+    exchange.head.reset();
+    shard.wheel.arm(this.#timer, shard.limits.idleTimeoutMs);
+    if (this.#serving) return;
+    this.#serveHeld();
+    this.goOn();
+  }
+
+  /** Ends the connection without a word: part of a response is out, or nobody listens. */
+  abort(): void {
+    this.#wire.destroy();
+  }
+
+  /** Lets go of whatever was to bring the response. */
+  dropUpstream(): void {
+    const { exchange } = this;
+    const { upstream, cancelWait } = exchange;
+    exchange.cancelWait = undefined;
+    exchange.upstream = undefined;
+    cancelWait?.();
+    upstream?.abandon();
+  }
+
+  /** The response was 101: from now on bytes are bytes. */
+  beginTunnel(): void {
+    this.#phase = "tunnel";
+    const { bytes, start, end } = this.#held;
+    this.exchange.upstream?.sendCopy(bytes, start, end);
+    this.#held.clear();
+    this.goOn();
+  }
+
+  endTunnel(): void {
+    this.#wire.end();
+  }
+
+  /** The connection ends when what is under way is over. */
+  drain(): void {
+    this.#draining = true;
+    if (!this.isBusy) this.shard.wheel.arm(this.#timer, drainIdleMs);
+  }
+
+  /** The rule's limit for the whole exchange is over. */
+  onDeadline(): void {
+    rescue(this.exchange, "request-timeout");
+  }
+
+  /** The table that the exchange waits for has not come. */
+  onWaitExpired(): void {
+    const { exchange } = this;
+    if (!exchange.isParked) return;
+    const isInbound = exchange.origin.direction === "inbound";
+    rescue(exchange, isInbound ? "no-policy" : "discovery-timeout");
+  }
+
+  #takeHeadBytes(bytes: Buffer, start: number, end: number): void {
+    const held = this.#held;
+    if (held.isEmpty && !this.#blocked) {
+      this.#serve(bytes, start, end);
+      return;
+    }
+    held.append(bytes, start, end);
+    this.#serveHeld();
+  }
+
+  #serveHeld(): void {
+    const { bytes, start, end } = this.#held;
+    if (start < end && !this.#blocked && this.#phase === "head") this.#serve(bytes, start, end);
+  }
+
+  /** Begins the requests in `bytes[start, end)` one after the other, as long as each is answered at once, and holds what is left. */
+  #serve(bytes: Buffer, start: number, end: number): void {
+    let at = start;
+    this.#serving = true;
+    while (at < end && this.#phase === "head" && !this.#blocked) {
+      const after = parseRequestHead(this.exchange.head, bytes, at, end);
+      if (after === 0) {
+        this.#awaitHead();
+        break;
+      }
+      at = after < 0 ? this.#refuse(after, end) : this.#begin(bytes, after, end);
+    }
+    this.#serving = false;
+    if (this.#phase === "linger" || this.#phase === "closed") this.#held.clear();
+    else this.#held.keep(bytes, at, end);
+  }
+
+  /** The time for a head runs from its first byte, however it dribbles. */
+  #awaitHead(): void {
+    const { shard } = this;
+    if (this.#held.isEmpty) shard.wheel.arm(this.#timer, shard.limits.headTimeoutMs);
+  }
+
+  /** A head is complete. Answers the position up to which bytes were taken. */
+  #begin(bytes: Buffer, after: number, end: number): number {
+    const { exchange, shard } = this;
+    const { head } = exchange;
+    this.#body.begin(head.bodyKind, head.contentLength);
+    const bodyEnd = this.#body.take(bytes, after, end);
+    if (bodyEnd < 0) return this.#refuse(bodyEnd, end);
+    exchange.requestDone = this.#body.done;
+    this.#phase = this.#body.done ? "wait" : "body";
+    if (this.#body.done) shard.wheel.disarm(this.#timer);
+    else shard.wheel.arm(this.#timer, shard.limits.idleTimeoutMs);
+    exchange.begin(bytes, after, bodyEnd);
+    shard.inFlight++;
+    if (shard.inFlight > shard.limits.maxInFlight) rescue(exchange, "overload");
+    else exchange.answers.answer(exchange);
+    if (exchange.state === "deciding") exchange.detach();
+    return bodyEnd;
+  }
+
+  /** Nothing that follows bytes like these can be trusted to be a request. */
+  #refuse(result: number, end: number): number {
+    const { status, reason } = refusalOf(result);
+    this.#rescueUnreadable("bad-request", { status, reason });
+    return end;
+  }
+
+  #rescueUnreadable(code: ErrorCode, options?: RescueOptions): void {
+    this.#phase = "body";
+    this.shard.inFlight++;
+    this.exchange.beginUnreadable();
+    rescue(this.exchange, code, options);
+  }
+
+  #takeBodyBytes(bytes: Buffer, start: number, end: number): void {
+    const { exchange, shard } = this;
+    const taken = this.#body.take(bytes, start, end);
+    if (taken < 0) {
+      const { status, reason } = refusalOf(taken);
+      rescue(exchange, "bad-request", { status, reason });
+      return;
+    }
+    if (this.#body.done) {
+      this.#phase = "wait";
+      exchange.requestDone = true;
+      shard.wheel.disarm(this.#timer);
+      if (taken < end) this.#held.append(bytes, taken, end);
+    } else {
+      shard.wheel.arm(this.#timer, shard.limits.idleTimeoutMs);
+    }
+    this.#sendOn(bytes, start, taken);
+  }
+
+  #sendOn(bytes: Buffer, start: number, end: number): void {
+    const { upstream } = this.exchange;
+    if (upstream === undefined) return;
+    if (this.#wire.givesBuffers) upstream.sendOwned(bytes, start, end);
+    else if (bytes !== this.#bodyBuffer) upstream.sendCopy(bytes, start, end);
+    else if (!upstream.sendOwned(bytes, start, end)) this.#bodyBuffer = undefined;
+  }
+
+  #wantsBytes(): boolean {
+    const { upstream } = this.exchange;
+    switch (this.#phase) {
+      case "head":
+        return this.#held.isEmpty || !this.#blocked;
+      case "body":
+      case "tunnel":
+        return upstream !== undefined && !upstream.isBlocked;
+      case "wait":
+        return this.#held.isEmpty;
+      case "linger":
+      case "closed":
+        return true;
+      default:
+        return unreachable(this.#phase);
+    }
+  }
+
+  #block(): void {
+    this.#blocked = true;
+    // A client that takes nothing for so long is gone, or wants to be paid for by our memory.
+    if (this.#phase !== "body") {
+      this.shard.wheel.arm(this.#timer, this.shard.limits.idleTimeoutMs);
+    }
+  }
+
+  #forgetExchange(): void {
+    if (this.exchange.state === "answered") return;
+    this.shard.inFlight--;
+    this.exchange.end();
+  }
+
+  /** Says that this was all, and listens for a while so that the client can read it. */
+  #close(): void {
+    if (this.#phase === "closed") return;
+    this.#phase = "linger";
+    this.#held.clear();
+    this.#wire.end();
+    if (!this.#blocked) this.shard.wheel.arm(this.#timer, lingerMs);
+    this.goOn();
+  }
+
+  #expired(): void {
+    const { shard } = this;
+    if (this.#blocked) {
+      this.abort();
+      return;
+    }
+    switch (this.#phase) {
+      case "head":
+        if (this.#held.isEmpty) this.#close();
+        else this.#rescueUnreadable("head-timeout");
+        break;
+      case "body":
+        // The client is asked for bytes only when they can go on; else it is not the client that is slow.
+        if (this.#wantsBytes()) rescue(this.exchange, "body-timeout");
+        else shard.wheel.arm(this.#timer, shard.limits.idleTimeoutMs);
+        break;
+      case "linger":
+        this.abort();
+        break;
+      case "wait":
+      case "tunnel":
+      case "closed":
+        break;
+      default:
+        unreachable(this.#phase);
+    }
+  }
+
+  #giveBodyBuffer(): void {
+    if (this.#bodyBuffer === undefined) return;
+    this.shard.pool.give(this.#bodyBuffer);
+    this.#bodyBuffer = undefined;
+  }
+}

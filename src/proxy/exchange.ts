@@ -1,0 +1,227 @@
+/**
+ * One HTTP request and its response while they live: what was asked, by whom, what was decided, and where the response
+ * comes from. A connection has one `Exchange` for its whole life and uses it for all its requests, so that the objects of
+ * the hot path keep their shape and nothing is allocated for a request (`benchmarks/proxy/http1.ts`).
+ */
+import { RequestHead } from "../codec/http1-head.ts";
+import { HeadEdit } from "../codec/http1-write.ts";
+import type { Peer } from "../core/decide/admit.ts";
+import type { RequestView } from "../core/decide/find-route.ts";
+import type { HeaderModifier } from "../core/model/filter.ts";
+import type { RouteCounts } from "./count.ts";
+import type { Downstream } from "./downstream.ts";
+import type { EndpointGroup, EndpointState } from "./endpoints.ts";
+import type { Direction } from "./labels.ts";
+import type { ErrorCode } from "./rescue.ts";
+import type { Shard } from "./shard.ts";
+import { Timer } from "./timer-wheel.ts";
+import type { Upstream } from "./upstream.ts";
+
+export type Target = EndpointState<Upstream>;
+export type TargetGroup = EndpointGroup<Upstream>;
+
+/** Where a connection came in. */
+export type Origin = {
+  readonly direction: Direction;
+  readonly peer: Peer;
+  /** Inbound: the port whose policy counts. Outbound: 0, because the request names its destination. */
+  readonly port: number;
+};
+
+/** Why a request did not get its response from upstream. */
+export type ForwardFailure = {
+  readonly code: ErrorCode;
+  readonly reason: string;
+  /** A connection that had waited in the pool was closed before a byte of a response: the other end may never have seen the request. */
+  readonly stale: boolean;
+  /** No byte of the request has left. */
+  readonly nothingSent: boolean;
+};
+
+/** What a direction does with a request (`inbound.ts`, `outbound.ts`). */
+export type Answers = {
+  /** Decides about a request. Called again from the start when what it waited for has arrived. */
+  answer(exchange: Exchange): void;
+  /** The request was not answered upstream; nothing of a response has been sent. */
+  failed(exchange: Exchange, failure: ForwardFailure): void;
+};
+
+/**
+ * `deciding`: `answer` has it, or it waits for something. `forwarding`: an upstream has it. `answered`: the end of the
+ * response has been sent, or the connection is gone.
+ */
+export type ExchangeState = "deciding" | "forwarding" | "answered";
+
+const nothing: Buffer = Buffer.alloc(0);
+const noModifiers: readonly HeaderModifier[] = [];
+
+/** RFC 9110 §9.2.2. Only these may be sent a second time without knowing what became of the first. */
+const idempotent: ReadonlySet<string> = new Set([
+  "GET",
+  "HEAD",
+  "OPTIONS",
+  "TRACE",
+  "PUT",
+  "DELETE",
+]);
+
+/** What is kept of a request so that it can be sent again. Longer ones are bodies, which PUT alone has. */
+const maxReplayBytes: number = 64 * 1024;
+
+export class Exchange {
+  readonly shard: Shard;
+  readonly downstream: Downstream;
+  readonly origin: Origin;
+  readonly answers: Answers;
+  readonly head: RequestHead = new RequestHead();
+  readonly view: RequestView;
+  readonly requestEdit: HeadEdit = new HeadEdit();
+  readonly responseEdit: HeadEdit = new HeadEdit();
+  /** Armed for the whole exchange when the rule says so, and while the exchange waits for a table. */
+  readonly deadline: Timer;
+  readonly wait: Timer;
+
+  state: ExchangeState = "answered";
+  /** Holds the head, and `[bodyStart, bodyEnd)` of what came of the body along with it. */
+  bytes: Buffer = nothing;
+  bodyStart = 0;
+  bodyEnd = 0;
+  /** False: the request could not be read, and nothing in `head` counts. */
+  readable = false;
+  /** Whether the request was received to its end. */
+  requestDone = false;
+  /** Whether a byte of the final response has been sent. */
+  responseStarted = false;
+  /** Whether the connection ends with this exchange. */
+  closes = false;
+  startedMs = 0;
+  sentMs = 0;
+  interimCount = 0;
+
+  /** Undefined: take the start line as it came. */
+  startLine: string | undefined = undefined;
+  keepsUpgrade = false;
+  route: RouteCounts | undefined = undefined;
+  responseModifiers: readonly HeaderModifier[] = noModifiers;
+  backendModifiers: readonly HeaderModifier[] = noModifiers;
+  group: TargetGroup | undefined = undefined;
+  target: Target | undefined = undefined;
+  upstream: Upstream | undefined = undefined;
+  /** Endpoints that could not be connected to for this request. */
+  tried: Target[] = [];
+  lastFailure: ForwardFailure | undefined = undefined;
+  /** Whether it waits for a table. */
+  isParked = false;
+  /** What a waiting exchange leaves behind when it is over early. */
+  cancelWait: (() => void) | undefined = undefined;
+  /** The request as it was sent, for a second time; empty when it must not be sent again. */
+  #replay: Buffer = nothing;
+  replayLength = 0;
+  resent = false;
+
+  constructor(downstream: Downstream, origin: Origin, answers: Answers) {
+    this.shard = downstream.shard;
+    this.downstream = downstream;
+    this.origin = origin;
+    this.answers = answers;
+    this.view = viewOf(this.head);
+    this.deadline = new Timer(() => downstream.onDeadline());
+    this.wait = new Timer(() => downstream.onWaitExpired());
+  }
+
+  /** A request was read. */
+  begin(bytes: Buffer, bodyStart: number, bodyEnd: number): void {
+    this.state = "deciding";
+    this.bytes = bytes;
+    this.bodyStart = bodyStart;
+    this.bodyEnd = bodyEnd;
+    this.readable = true;
+    this.responseStarted = false;
+    this.startedMs = this.shard.nowMs();
+    this.closes = !this.head.keepAlive || this.head.versionMinor === 0;
+  }
+
+  /** Something came that is no request. */
+  beginUnreadable(): void {
+    this.state = "deciding";
+    this.readable = false;
+    this.requestDone = false;
+    this.responseStarted = false;
+    this.startedMs = this.shard.nowMs();
+    this.closes = true;
+  }
+
+  /** Forgets the request. */
+  end(): void {
+    const { wheel } = this.shard;
+    wheel.disarm(this.deadline);
+    wheel.disarm(this.wait);
+    this.state = "answered";
+    this.bytes = nothing;
+    this.requestDone = false;
+    this.interimCount = 0;
+    this.startLine = undefined;
+    this.keepsUpgrade = false;
+    this.route = undefined;
+    this.responseModifiers = noModifiers;
+    this.backendModifiers = noModifiers;
+    this.group = undefined;
+    this.target = undefined;
+    this.upstream = undefined;
+    if (this.tried.length > 0) this.tried = [];
+    this.lastFailure = undefined;
+    this.isParked = false;
+    this.cancelWait = undefined;
+    this.replayLength = 0;
+    this.resent = false;
+  }
+
+  /** The buffer of the connection will be used for other things: takes along what is still needed of it. */
+  detach(): void {
+    const { base } = this.head;
+    const own = Buffer.from(this.bytes.subarray(base, this.bodyEnd));
+    this.bodyStart -= base;
+    this.bodyEnd -= base;
+    this.head.moveTo(own, 0);
+    this.bytes = own;
+  }
+
+  /** Keeps a request that was written to `sent[start, end)`, if it may be sent again. */
+  keepForReplay(sent: Buffer, start: number, end: number): void {
+    const length = end - start;
+    if (!this.requestDone || length > maxReplayBytes || !idempotent.has(this.head.method)) return;
+    if (this.#replay.length < length) {
+      this.#replay = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(Math.max(length, 1_024))));
+    }
+    sent.copy(this.#replay, 0, start, end);
+    this.replayLength = length;
+  }
+
+  /** Writes the kept request to `out`; answers the position after it. */
+  copyReplay(out: Buffer, at: number): number {
+    return at + this.#replay.copy(out, at, 0, this.replayLength);
+  }
+}
+
+/** The request as routes see it. Private fields are not there: only proxies write them, and they are removed. */
+function viewOf(head: RequestHead): RequestView {
+  return {
+    get method() {
+      return head.method;
+    },
+    get path() {
+      return head.path;
+    },
+    get query() {
+      return head.query;
+    },
+    get authority() {
+      return head.authority;
+    },
+    header: (name) => (isPrivate(name) ? undefined : head.fields.get(name)),
+  };
+}
+
+function isPrivate(name: string): boolean {
+  return name.charCodeAt(0) === 0x6c && /^l5d[-_]/.test(name);
+}

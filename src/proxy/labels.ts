@@ -1,0 +1,48 @@
+/** Metric labels, as Linkerd names them (reference of the metrics: `thread/counters.ts`). */
+import type { ServerLabels } from "../core/model/inbound-policy.ts";
+import type { Meta } from "../core/model/meta.ts";
+import type { Labels } from "./count.ts";
+
+export type Direction = "inbound" | "outbound";
+
+/** Of a route of a Server. Routes are in the Server's namespace, so Linkerd leaves that out here. */
+export function inboundRouteLabels(server: ServerLabels, route: Meta): Labels {
+  const { group, kind, name } = named(route);
+  return {
+    ...serverLabels(server),
+    route_group: group,
+    route_kind: kind,
+    route_name: name,
+  };
+}
+
+export function serverLabels({ group, kind, name }: ServerLabels): Labels {
+  return { srv_group: group, srv_kind: kind, srv_name: name };
+}
+
+export function authorizationLabels(authorization: Meta): Labels {
+  const { group, kind, name } = named(authorization);
+  return { authz_group: group, authz_kind: kind, authz_name: name };
+}
+
+/** Of a route of a Service; `route` is undefined for requests that none takes. */
+export function outboundRouteLabels(parent: Meta, route: Meta | undefined): Labels {
+  const from = named(parent);
+  const to = route === undefined ? nobody : named(route);
+  return {
+    parent_group: from.group,
+    parent_kind: from.kind,
+    parent_namespace: from.namespace,
+    parent_name: from.name,
+    route_group: to.group,
+    route_kind: to.kind,
+    route_namespace: to.namespace,
+    route_name: to.name,
+  };
+}
+
+const nobody = { group: "", kind: "", namespace: "", name: "" };
+
+function named(meta: Meta): typeof nobody {
+  return meta.type === "default" ? { ...nobody, kind: "default", name: meta.name } : meta;
+}

@@ -1,0 +1,80 @@
+/** Where peers of the mesh come in: ends their TLS, once there is a certificate to do that with. */
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { Peer } from "../core/decide/admit.ts";
+import { parseIp } from "../core/std/ip.ts";
+import {
+  type MeshCredentials,
+  MeshServer,
+  type TlsPeer,
+  tlsServerWire,
+} from "../edge/net/mesh-tls.ts";
+import type { NodeWire } from "../edge/net/node-wire.ts";
+import type { Shard } from "./shard.ts";
+
+/** A peer whose TLS was ended here. */
+export type Guest = {
+  readonly wire: NodeWire;
+  readonly peer: Peer;
+  readonly withTransportHeader: boolean;
+};
+
+export type MeshDoorOptions = {
+  readonly shard: Shard;
+  readonly kind: "inbound-mesh" | "inbound-port";
+  /** The port whose policy counts, unless a transport header names another. */
+  readonly port: number;
+  readonly greet: (door: MeshDoor, guest: Guest) => void;
+};
+
+export class MeshDoor {
+  readonly shard: Shard;
+  readonly kind: "inbound-mesh" | "inbound-port";
+  readonly port: number;
+  readonly #greet: (door: MeshDoor, guest: Guest) => void;
+  #server: MeshServer | undefined;
+
+  constructor({ shard, kind, port, greet }: MeshDoorOptions) {
+    this.shard = shard;
+    this.kind = kind;
+    this.port = port;
+    this.#greet = greet;
+  }
+
+  /** Shows another certificate from the next connection on. */
+  renew(credentials: MeshCredentials): void {
+    if (this.#server !== undefined) {
+      this.#server.renew(credentials);
+      return;
+    }
+    const { shard } = this;
+    this.#server = new MeshServer({
+      credentials,
+      handshakeTimeoutMs: shard.limits.headTimeoutMs,
+      onPeer: (socket, peer) => this.#welcome(socket, peer),
+      onFailure: () => shard.countRefusal("tls handshake"),
+    });
+  }
+
+  endTls(socket: Socket): void {
+    if (this.#server !== undefined) {
+      this.#server.accept(socket);
+      return;
+    }
+    this.shard.countRefusal("no identity");
+    socket.destroy();
+  }
+
+  #welcome(socket: TLSSocket, { identity, alpn }: TlsPeer): void {
+    const ip = parseIp(socket.remoteAddress ?? "");
+    const { shard } = this;
+    const wire = tlsServerWire(socket, shard.headBuffer, shard.pool);
+    // Without an address the client is gone already.
+    if (ip === undefined) {
+      wire.destroy();
+      return;
+    }
+    const peer = { ip, tls: true, identity };
+    this.#greet(this, { wire, peer, withTransportHeader: alpn !== undefined });
+  }
+}

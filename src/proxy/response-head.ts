@@ -1,0 +1,49 @@
+/** The heads of responses on their way to the client: what ends here is left out, what a rule asks for is put in. */
+
+import type { ResponseHead } from "../codec/http1-head.ts";
+import { dropHopByHop, writeHead } from "../codec/http1-write.ts";
+import type { Exchange } from "./exchange.ts";
+import { applyModifiers, privatePrefix } from "./filters.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** Writes the final head (or 101) to the worker's scratch buffer; answers the position after it, or -1. */
+export function writeResponseHead(exchange: Exchange, upstream: Upstream): number {
+  const { responseEdit: edit, shard } = exchange;
+  const { head } = upstream;
+  edit.reset();
+  dropHopByHop(head, edit, exchange.keepsUpgrade && head.upgrade);
+  dropPrivateFields(head, exchange, upstream.isMeshed);
+  applyModifiers(edit, exchange.responseModifiers);
+  applyModifiers(edit, exchange.backendModifiers);
+  if (exchange.closes && !head.upgrade) edit.add("connection", "close");
+  return writeHead(shard.scratch, 0, head, startLineOf(head), edit);
+}
+
+/** Writes a 1xx head. */
+export function writeInterimHead(exchange: Exchange, head: ResponseHead): number {
+  const { responseEdit: edit, shard } = exchange;
+  edit.reset();
+  dropHopByHop(head, edit, false);
+  return writeHead(shard.scratch, 0, head, startLineOf(head), edit);
+}
+
+/**
+ * Applications cannot speak for proxies. The one thing that is passed on is why another sidecar, proven to be one by its
+ * certificate, answered in place of its application.
+ */
+function dropPrivateFields(head: ResponseHead, exchange: Exchange, isMeshed: boolean): void {
+  const { fields } = head;
+  for (let i = 0; i < fields.count; i++) {
+    if (!fields.hasPrefix(i, privatePrefix)) continue;
+    if (isMeshed && fields.name(i) === "l5d-proxy-error") continue;
+    exchange.responseEdit.dropField(i);
+  }
+}
+
+/** RFC 9112 §2.3: the version is that of the hop, and this one is HTTP/1.1, whatever the endpoint speaks. */
+function startLineOf(head: ResponseHead): string | undefined {
+  if (head.versionMinor === 1) return undefined;
+  const lineEnd = head.fields.count > 0 ? (head.fields.spans[0] as number) : head.fields.blank;
+  const afterVersion = head.bytes.toString("latin1", head.start + "HTTP/1.0".length, lineEnd - 2);
+  return `HTTP/1.1${afterVersion}`;
+}

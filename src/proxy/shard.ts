@@ -1,0 +1,134 @@
+/** What all connections of a worker share: its clocks and buffers, its tables and counters, and what it may hold. */
+import type { SecureContext } from "node:tls";
+import type { BufferPool } from "../edge/net/buffer-pool.ts";
+import type { Wire } from "../edge/net/wire.ts";
+import type { WorkerMetric } from "../thread/counters.ts";
+import type { WorkerLimits, WorkerSettings } from "../thread/messages.ts";
+import { ConnectionCounts, type Counts } from "./count.ts";
+import type { Downstream } from "./downstream.ts";
+import type { Target } from "./exchange.ts";
+import type { Direction } from "./labels.ts";
+import type { Tables } from "./tables.ts";
+import type { TimerWheel } from "./timer-wheel.ts";
+
+/**
+ * One read of a head, with whatever came along. All connections that expect a head read to the same memory, because what
+ * is read is used before anything else is read. 16 KiB is what `benchmarks/proxy/http1.ts` found best.
+ */
+const headBufferBytes: number = 16 * 1024;
+
+/** Whether a client, and the kind of end it proved, in Linkerd's words. */
+export type TlsLabel = "true" | "no_identity" | "disabled";
+
+export type ShardOptions = {
+  readonly settings: WorkerSettings;
+  /** Milliseconds that never go back. */
+  readonly nowMs: () => number;
+  /** From 0 to 1, without 1. */
+  readonly random: () => number;
+  readonly wheel: TimerWheel;
+  readonly pool: BufferPool;
+  readonly counts: Counts;
+  readonly tables: Tables;
+};
+
+export class Shard {
+  readonly settings: WorkerSettings;
+  readonly limits: WorkerLimits;
+  readonly nowMs: () => number;
+  readonly random: () => number;
+  readonly wheel: TimerWheel;
+  readonly pool: BufferPool;
+  readonly counts: Counts;
+  readonly tables: Tables;
+  readonly headBuffer: Buffer = Buffer.allocUnsafeSlow(headBufferBytes);
+  readonly connections: Set<Downstream> = new Set();
+  /** Where a message is put together before it is sent. Another buffer takes its place when it is lent. */
+  scratch: Buffer;
+  /** Undefined until this workload has a certificate. */
+  clientContext: SecureContext | undefined;
+  inFlight = 0;
+  draining = false;
+  /** Called when a connection of a client is gone. */
+  onConnectionGone: () => void = () => {};
+  readonly #errors = new Map<string, number>();
+  readonly #connectionCounts = new Map<string, ConnectionCounts>();
+
+  constructor(options: ShardOptions) {
+    this.settings = options.settings;
+    this.limits = options.settings.limits;
+    this.nowMs = options.nowMs;
+    this.random = options.random;
+    this.wheel = options.wheel;
+    this.pool = options.pool;
+    this.counts = options.counts;
+    this.tables = options.tables;
+    this.scratch = this.pool.take();
+  }
+
+  /** Sends the first `end` bytes of the scratch buffer. False: they were not taken at once. */
+  sendScratch(wire: Wire, end: number): boolean {
+    if (wire.send(this.scratch, 0, end)) return true;
+    this.scratch = this.pool.take();
+    return false;
+  }
+
+  /** Sends a copy of `bytes[start, end)`. */
+  sendCopy(wire: Wire, bytes: Buffer, start: number, end: number): boolean {
+    let sent = true;
+    for (let at = start; at < end; ) {
+      const length = bytes.copy(this.scratch, 0, at, end);
+      sent = this.sendScratch(wire, length) && sent;
+      at += length;
+    }
+    return sent;
+  }
+
+  /** Whether a connection to the endpoint may be kept for later. */
+  mayPool(target: Target): boolean {
+    return !target.gone && target.idle.length < this.limits.maxIdlePerEndpoint;
+  }
+
+  /** A request was answered by this proxy. */
+  countError(direction: Direction, label: string): void {
+    this.#countLabelled(
+      direction === "inbound" ? "inbound_http_errors_total" : "outbound_http_errors_total",
+      label,
+    );
+  }
+
+  /** A connection of a peer was refused before it carried a request. */
+  countRefusal(label: string): void {
+    this.#countLabelled("inbound_tcp_errors_total", label);
+  }
+
+  /** Connections that clients opened. */
+  downstreamCounts(direction: Direction, tls: TlsLabel): ConnectionCounts {
+    return this.#connectionCountsOf({ direction, peer: "src", tls });
+  }
+
+  /** Connections that this worker opened. */
+  upstreamCounts(direction: Direction, encrypted: boolean): ConnectionCounts {
+    return this.#connectionCountsOf({
+      direction,
+      peer: "dst",
+      tls: encrypted ? "true" : "disabled",
+    });
+  }
+
+  #countLabelled(metric: WorkerMetric, error: string): void {
+    const key = `${metric} ${error}`;
+    const slot = this.#errors.get(key) ?? this.counts.place(metric, { error });
+    this.#errors.set(key, slot);
+    this.counts.add(slot);
+  }
+
+  #connectionCountsOf(labels: Readonly<Record<string, string>>): ConnectionCounts {
+    const key = Object.values(labels).join(" ");
+    const known = this.#connectionCounts.get(key);
+    if (known !== undefined) return known;
+    const counts = new ConnectionCounts(this.counts, labels);
+    this.#connectionCounts.set(key, counts);
+    return counts;
+  }
+}

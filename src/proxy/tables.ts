@@ -1,0 +1,292 @@
+/**
+ * The tables that are in force in this worker. A message replaces a table as a whole; requests ask for it anew each time,
+ * so a change counts from the next request on, also on connections that are open.
+ */
+import { LRUCache } from "lru-cache";
+import { compilePattern, type Pattern } from "../core/decide/pattern.ts";
+import { normaliseAuthority } from "../core/model/authority.ts";
+import { defaultLoad } from "../core/model/backend.ts";
+import type { Endpoint } from "../core/model/endpoint.ts";
+import type { Result } from "../core/std/result.ts";
+import { unreachable } from "../core/std/unreachable.ts";
+import type { BackendEntry } from "../core/table/outbound.ts";
+import {
+  type Snapshot,
+  snapshotScope,
+  type ToMain,
+  type ToWorker,
+  type WorkerSettings,
+} from "../thread/messages.ts";
+import type { Counts } from "./count.ts";
+import { EndpointGroup } from "./endpoints.ts";
+import type { Exchange, TargetGroup } from "./exchange.ts";
+import {
+  type LoadContext,
+  type LoadedInbound,
+  type LoadedOutbound,
+  loadInbound,
+  loadOutbound,
+} from "./loaded.ts";
+
+/** Spellings of destinations in Host; an application uses a handful. */
+const maxSpellings = 4_096;
+
+/** Compiled patterns kept from one table to the next; a mesh has some dozens. */
+const maxPatterns = 1_024;
+
+/** What is known about one destination. */
+export class Destination {
+  readonly target: string;
+  readonly port: number;
+  answer:
+    | { readonly kind: "waiting" }
+    | { readonly kind: "policy"; readonly policy: LoadedOutbound }
+    | { readonly kind: "unknown"; readonly reason: string } = waiting;
+  /** False: dropped; who kept it must ask for it again. */
+  isLive = true;
+  /** Whether `used` has been noted since the last report. */
+  isNoted = false;
+  readonly parked: Set<Exchange> = new Set();
+
+  constructor(target: string) {
+    this.target = target;
+    // A normalised authority ends in its port.
+    this.port = Number(target.slice(target.lastIndexOf(":") + 1));
+  }
+}
+
+const waiting = { kind: "waiting" } as const;
+
+export type TablesOptions = {
+  readonly settings: Pick<WorkerSettings, "namespace" | "clusterDomain" | "forwards">;
+  readonly counts: Counts;
+  readonly nowMs: () => number;
+  readonly post: (message: ToMain) => void;
+};
+
+export class Tables {
+  readonly #options: TablesOptions;
+  readonly #context: LoadContext;
+  readonly #destinations = new Map<string, Destination>();
+  readonly #bySpelling = new LRUCache<string, Destination>({ max: maxSpellings });
+  readonly #groups = new Map<string, TargetGroup>();
+  readonly #inbound = new Map<number, LoadedInbound>();
+  readonly #applications: ReadonlyMap<number, TargetGroup>;
+  readonly #parkedInbound = new Map<number, Set<Exchange>>();
+  readonly #patterns = new LRUCache<string, Result<Pattern>>({ max: maxPatterns });
+  #noted: Destination[] = [];
+  #parkedCount = 0;
+
+  constructor(options: TablesOptions) {
+    this.#options = options;
+    this.#context = {
+      counts: options.counts,
+      compile: (source) => this.#compile(source),
+      groupOf: (backend) => this.#groupOf(backend),
+    };
+    this.#applications = new Map(
+      options.settings.forwards.map(({ port, host, hostPort }) => [
+        port,
+        this.#groupOfOne({ ...plainEndpoint, ip: host, port: hostPort }),
+      ]),
+    );
+  }
+
+  /** How many exchanges wait for a table. */
+  get parkedCount(): number {
+    return this.#parkedCount;
+  }
+
+  /**
+   * What is known about the destination that a request names, which is asked for when nothing is. Undefined: the text is no
+   * destination.
+   */
+  destination(authority: string): Destination | undefined {
+    const known = this.#bySpelling.get(authority);
+    const destination = known?.isLive === true ? known : this.#lookUp(authority);
+    if (destination !== undefined && !destination.isNoted) {
+      destination.isNoted = true;
+      this.#noted.push(destination);
+    }
+    return destination;
+  }
+
+  inbound(port: number): LoadedInbound | undefined {
+    return this.#inbound.get(port);
+  }
+
+  /** Where the application behind a port listens; undefined: this workload has no such port. */
+  application(port: number): TargetGroup | undefined {
+    return this.#applications.get(port);
+  }
+
+  /** Runs `answer` of the exchange again when something is known about the destination. */
+  parkOutbound(exchange: Exchange, destination: Destination): void {
+    this.#park(exchange, destination.parked);
+  }
+
+  /** The same for the policy of a port. */
+  parkInbound(exchange: Exchange, port: number): void {
+    const parked = this.#parkedInbound.get(port) ?? new Set();
+    this.#parkedInbound.set(port, parked);
+    this.#park(exchange, parked);
+  }
+
+  /** Takes a message that is about tables. */
+  take(message: Exclude<ToWorker, { readonly kind: "identity" | "drain" }>): void {
+    switch (message.kind) {
+      case "outbound": {
+        const destination = this.#known(message.target);
+        destination.answer =
+          message.answer.kind === "policy"
+            ? { kind: "policy", policy: loadOutbound(message.answer.table, this.#context) }
+            : message.answer;
+        this.applied(message);
+        this.#resume(destination.parked);
+        return;
+      }
+      case "endpoints":
+        this.#group(message.authority).update(message.table, this.#options.nowMs());
+        this.applied(message);
+        return;
+      case "inbound":
+        this.#inbound.set(message.port, loadInbound(message.table, this.#context));
+        this.applied(message);
+        this.#resume(this.#parkedInbound.get(message.port));
+        return;
+      case "drop-outbound":
+        this.#drop(message.target);
+        return;
+      case "drop-endpoints":
+        this.#groups.get(message.authority)?.update(noEndpoints, this.#options.nowMs());
+        this.#groups.delete(message.authority);
+        return;
+      default:
+        unreachable(message);
+    }
+  }
+
+  applied(snapshot: Snapshot): void {
+    const { post } = this.#options;
+    post({ kind: "applied", scope: snapshotScope(snapshot), revision: snapshot.revision });
+  }
+
+  /** The destinations that were asked for since the last call. */
+  takeUsed(): readonly string[] {
+    const used = this.#noted.map((destination) => {
+      destination.isNoted = false;
+      return destination.target;
+    });
+    this.#noted = [];
+    return used;
+  }
+
+  /** Closes the connections that wait in pools. */
+  close(): void {
+    const groups = [...this.#groups.values(), ...this.#applications.values()];
+    for (const group of groups) group.update(noEndpoints, this.#options.nowMs());
+  }
+
+  #lookUp(authority: string): Destination | undefined {
+    const { namespace, clusterDomain } = this.#options.settings;
+    const target = normaliseAuthority(authority, namespace, clusterDomain);
+    if (target === undefined) return undefined;
+    const isNew = !this.#destinations.has(target);
+    const destination = this.#known(target);
+    this.#bySpelling.set(authority, destination);
+    if (isNew) this.#options.post({ kind: "discover", target });
+    return destination;
+  }
+
+  #known(target: string): Destination {
+    const known = this.#destinations.get(target);
+    if (known !== undefined) return known;
+    const destination = new Destination(target);
+    this.#destinations.set(target, destination);
+    return destination;
+  }
+
+  /** Who waits for it asks again, which makes it a new destination. */
+  #drop(target: string): void {
+    const destination = this.#destinations.get(target);
+    if (destination === undefined) return;
+    destination.isLive = false;
+    this.#destinations.delete(target);
+    this.#resume(destination.parked);
+  }
+
+  #park(exchange: Exchange, parked: Set<Exchange>): void {
+    const { shard } = exchange;
+    parked.add(exchange);
+    exchange.isParked = true;
+    this.#parkedCount++;
+    exchange.cancelWait = () => {
+      if (parked.delete(exchange)) this.#parkedCount--;
+    };
+    // Whoever asks twice does not wait twice as long.
+    if (exchange.wait.dueTick === 0) {
+      shard.wheel.arm(exchange.wait, shard.limits.discoveryTimeoutMs);
+    }
+  }
+
+  #resume(parked: Set<Exchange> | undefined): void {
+    if (parked === undefined || parked.size === 0) return;
+    const exchanges = [...parked];
+    parked.clear();
+    this.#parkedCount -= exchanges.length;
+    for (const exchange of exchanges) {
+      exchange.cancelWait = undefined;
+      exchange.isParked = false;
+      exchange.answers.answer(exchange);
+    }
+  }
+
+  #compile(source: string): Result<Pattern> {
+    const known = this.#patterns.get(source);
+    if (known !== undefined) return known;
+    const compiled = compilePattern(source);
+    this.#patterns.set(source, compiled);
+    return compiled;
+  }
+
+  #groupOf({ dispatch }: BackendEntry): TargetGroup | undefined {
+    switch (dispatch.kind) {
+      case "balancer": {
+        const group = this.#group(dispatch.authority);
+        group.tuning = dispatch;
+        return group;
+      }
+      case "forward":
+        return this.#groupOfOne(dispatch.endpoint);
+      case "fail":
+        return undefined;
+      default:
+        return unreachable(dispatch);
+    }
+  }
+
+  /** An endpoint that a policy or the settings name themselves. */
+  #groupOfOne(endpoint: Endpoint): TargetGroup {
+    const group: TargetGroup = new EndpointGroup(defaultLoad);
+    group.update({ exists: true, endpoints: [endpoint] }, this.#options.nowMs());
+    return group;
+  }
+
+  #group(authority: string): TargetGroup {
+    const known = this.#groups.get(authority);
+    if (known !== undefined) return known;
+    const group: TargetGroup = new EndpointGroup(defaultLoad);
+    this.#groups.set(authority, group);
+    return group;
+  }
+}
+
+const plainEndpoint = {
+  weight: 1,
+  tls: undefined,
+  inboundPort: 0,
+  hint: "none",
+  labels: {},
+} as const;
+
+const noEndpoints = { exists: false, endpoints: [] };

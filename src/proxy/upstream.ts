@@ -1,0 +1,412 @@
+/**
+ * A connection to an endpoint: takes one request at a time and sends the response on to the client that asked. Between
+ * requests it waits in its endpoint's pool.
+ */
+
+import { BodyKind, BodyReader } from "../codec/http1-body.ts";
+import { parseResponseHead, ResponseHead } from "../codec/http1-head.ts";
+import { refusalOf } from "../codec/refusal.ts";
+import { unreachable } from "../core/std/unreachable.ts";
+import type { Wire, WireOwner } from "../edge/net/wire.ts";
+import type { ConnectionCounts } from "./count.ts";
+import type { Idle } from "./endpoints.ts";
+import type { Exchange, Target, TargetGroup } from "./exchange.ts";
+import { HeldBytes } from "./held-bytes.ts";
+import { keepAliveMs } from "./keep-alive.ts";
+import { type ErrorCode, rescue } from "./rescue.ts";
+import { writeInterimHead, writeResponseHead } from "./response-head.ts";
+import type { Shard } from "./shard.ts";
+import { Timer } from "./timer-wheel.ts";
+
+type Phase = "idle" | "head" | "body" | "tunnel" | "closed";
+
+/** Interim responses of one exchange. 100 and a few 102 or 103 are normal; more is an endpoint gone wrong. */
+const maxInterim = 16;
+
+export type UpstreamOptions = {
+  readonly shard: Shard;
+  readonly wire: Wire;
+  readonly target: Target;
+  readonly counts: ConnectionCounts;
+  /** Sent in front of the first request. */
+  readonly preface: Buffer | undefined;
+};
+
+export class Upstream implements WireOwner, Idle {
+  readonly target: Target;
+  readonly head: ResponseHead = new ResponseHead();
+  readonly #shard: Shard;
+  readonly #wire: Wire;
+  readonly #counts: ConnectionCounts;
+  readonly #body: BodyReader = new BodyReader();
+  readonly #held: HeldBytes = new HeldBytes();
+  readonly #timer: Timer;
+  #preface: Buffer | undefined;
+  #phase: Phase = "idle";
+  #exchange: Exchange | undefined;
+  /** Whose load the current request is part of. */
+  #group: TargetGroup | undefined;
+  #bodyBuffer: Buffer | undefined;
+  /** Part of the request has not left. */
+  #blocked = false;
+  #stopped = false;
+  /** A byte of a response to the current request has come. */
+  #answering = false;
+  /** Requests before the current one. */
+  #served = 0;
+  #ended = false;
+
+  constructor(options: UpstreamOptions) {
+    this.#shard = options.shard;
+    this.#wire = options.wire;
+    this.target = options.target;
+    this.#counts = options.counts;
+    this.#preface = options.preface;
+    this.#timer = new Timer(() => this.#leavePool());
+    this.#wire.owner = this;
+    this.#counts.opened();
+  }
+
+  /** Whether the endpoint is the verified sidecar of a meshed pod, whose word about errors is taken. */
+  get isMeshed(): boolean {
+    return this.#wire.encrypted;
+  }
+
+  get isBlocked(): boolean {
+    return this.#blocked;
+  }
+
+  /** Whether a request has been sent over it before, so that the other end may be about to close it. */
+  get wasUsed(): boolean {
+    return this.#served > 0;
+  }
+
+  /** Takes an exchange; what is sent next is its request. */
+  begin(exchange: Exchange): void {
+    this.#exchange = exchange;
+    this.#group = exchange.group;
+    this.#phase = "head";
+    this.#answering = false;
+    this.head.reset();
+  }
+
+  /** Writes what belongs in front of the first request; answers the position after it. */
+  writePreface(out: Buffer): number {
+    const preface = this.#preface;
+    if (preface === undefined) return 0;
+    this.#preface = undefined;
+    return preface.copy(out, 0);
+  }
+
+  sendScratch(end: number): void {
+    if (!this.#shard.sendScratch(this.#wire, end)) this.#blocked = true;
+  }
+
+  /** False: the buffer is lent, take another one. */
+  sendOwned(bytes: Buffer, start: number, end: number): boolean {
+    if (this.#wire.send(bytes, start, end)) return true;
+    this.#blocked = true;
+    return false;
+  }
+
+  sendCopy(bytes: Buffer, start: number, end: number): void {
+    if (start < end && !this.#shard.sendCopy(this.#wire, bytes, start, end)) this.#blocked = true;
+  }
+
+  readBuffer(): Buffer {
+    if (this.#phase === "body" || this.#phase === "tunnel") {
+      this.#bodyBuffer ??= this.#shard.pool.take();
+      return this.#bodyBuffer;
+    }
+    this.#giveBodyBuffer();
+    return this.#shard.headBuffer;
+  }
+
+  onBytes(bytes: Buffer, length: number): boolean {
+    this.#answering = true;
+    switch (this.#phase) {
+      case "head":
+        this.#takeHeadBytes(bytes, length);
+        break;
+      case "body":
+        this.#takeBodyBytes(bytes, length);
+        break;
+      case "tunnel":
+        this.#sendOn(bytes, length);
+        break;
+      case "idle":
+      case "closed":
+        // Bytes that nobody asked for: a response to a request that was never sent.
+        this.#wire.destroy();
+        break;
+      default:
+        unreachable(this.#phase);
+    }
+    this.#stopped = this.#exchange?.downstream.isBlocked === true;
+    return !this.#stopped;
+  }
+
+  onWritten(): void {
+    this.#blocked = false;
+    this.#exchange?.downstream.goOn();
+  }
+
+  onEnd(): void {
+    this.#ended = true;
+    const exchange = this.#exchange;
+    switch (this.#phase) {
+      case "body":
+        if (this.#body.finish()) this.#finish(false);
+        else this.#fail("upstream-closed", "the endpoint closed the connection within a response");
+        break;
+      case "tunnel":
+        exchange?.downstream.endTunnel();
+        break;
+      case "idle":
+      case "head":
+      case "closed":
+        this.#lose();
+        break;
+      default:
+        unreachable(this.#phase);
+    }
+  }
+
+  onClose(code: string): void {
+    this.#shard.wheel.disarm(this.#timer);
+    if (this.#phase === "tunnel" && code === "" && this.#ended)
+      this.#exchange?.downstream.endTunnel();
+    else if (this.#phase === "tunnel") this.#exchange?.downstream.abort();
+    else if (this.#phase !== "closed") this.#lose();
+    this.#phase = "closed";
+    this.#endLoad();
+    this.#held.clear();
+    this.#giveBodyBuffer();
+    this.#counts.closed();
+  }
+
+  /** Reads on when the client has taken what there was. */
+  goOn(): void {
+    if (!this.#stopped) return;
+    this.#stopped = false;
+    this.#wire.resume();
+  }
+
+  /** The exchange does not want its response any more. */
+  abandon(): void {
+    this.#endLoad();
+    this.#exchange = undefined;
+    this.close();
+  }
+
+  close(): void {
+    this.#phase = "closed";
+    this.#wire.destroy();
+  }
+
+  endTunnel(): void {
+    this.#wire.end();
+  }
+
+  /** Leaves the pool for a request. */
+  leaveIdle(): void {
+    this.#shard.wheel.disarm(this.#timer);
+  }
+
+  /** Waits in the pool for the next request, at most `idleMs`. */
+  waitIdle(idleMs: number): void {
+    this.target.idle.push(this);
+    this.#shard.wheel.arm(this.#timer, idleMs);
+  }
+
+  #takeHeadBytes(bytes: Buffer, length: number): void {
+    const held = this.#held;
+    let source = bytes;
+    let at = 0;
+    let end = length;
+    if (!held.isEmpty) {
+      held.append(bytes, 0, length);
+      source = held.bytes;
+      at = held.start;
+      end = held.end;
+    }
+    const exchange = this.#exchange;
+    if (exchange === undefined) return;
+    for (;;) {
+      const after = parseResponseHead(this.head, source, at, end, exchange.head.method);
+      if (after === 0) {
+        held.keep(source, at, end);
+        return;
+      }
+      if (after < 0) {
+        this.#fail("bad-response", refusalOf(after).reason);
+        return;
+      }
+      const { status } = this.head;
+      if (status >= 200) {
+        this.#beginResponse(exchange, source, after, end);
+        return;
+      }
+      if (status === 101) {
+        this.#beginTunnel(exchange, source, after, end);
+        return;
+      }
+      if (!this.#passInterim(exchange)) return;
+      this.head.reset();
+      at = after;
+    }
+  }
+
+  /** RFC 9110 §15.2: interim responses are passed on, except to HTTP/1.0 clients, which do not know them. */
+  #passInterim(exchange: Exchange): boolean {
+    exchange.interimCount++;
+    if (exchange.interimCount > maxInterim) {
+      this.#fail("bad-response", "the endpoint sent too many interim responses");
+      return false;
+    }
+    if (exchange.head.versionMinor === 0) return true;
+    const end = writeInterimHead(exchange, this.head);
+    if (end < 0) {
+      this.#fail("bad-response", "the head of the response is too long");
+      return false;
+    }
+    exchange.downstream.sendScratch(end);
+    return true;
+  }
+
+  /** The final head, and what came of the body along with it. */
+  #beginResponse(exchange: Exchange, bytes: Buffer, after: number, end: number): void {
+    const shard = this.#shard;
+    const { head } = this;
+    if (head.bodyKind === BodyKind.chunked && exchange.head.versionMinor === 0) {
+      rescue(exchange, "bad-client-response");
+      return;
+    }
+    this.#body.begin(head.bodyKind, head.contentLength);
+    const bodyEnd = this.#body.take(bytes, after, end);
+    if (bodyEnd < 0) {
+      this.#fail("bad-response", refusalOf(bodyEnd).reason);
+      return;
+    }
+    if (head.bodyKind === BodyKind.close || !exchange.requestDone || shard.draining) {
+      exchange.closes = true;
+    }
+    const nowMs = shard.nowMs();
+    const headEnd = writeResponseHead(exchange, this);
+    if (headEnd < 0) {
+      this.#fail("bad-response", "the head of the response is too long");
+      return;
+    }
+    exchange.route?.response(head.status, nowMs - exchange.startedMs);
+    this.#group?.observe(this.target, nowMs - exchange.sentMs, nowMs);
+    exchange.responseStarted = true;
+    this.#phase = "body";
+    const copied = Math.min(bodyEnd - after, shard.scratch.length - headEnd);
+    const scratchEnd = headEnd + bytes.copy(shard.scratch, headEnd, after, after + copied);
+    exchange.downstream.sendScratch(scratchEnd);
+    exchange.downstream.sendCopy(bytes, after + copied, bodyEnd);
+    this.#held.clear();
+    if (this.#body.done) this.#finish(bodyEnd < end);
+  }
+
+  #takeBodyBytes(bytes: Buffer, length: number): void {
+    const taken = this.#body.take(bytes, 0, length);
+    if (taken < 0) {
+      this.#fail("bad-response", refusalOf(taken).reason);
+      return;
+    }
+    this.#sendOn(bytes, taken);
+    if (this.#body.done) this.#finish(taken < length);
+  }
+
+  #sendOn(bytes: Buffer, length: number): void {
+    const downstream = this.#exchange?.downstream;
+    if (downstream === undefined) return;
+    if (!downstream.sendOwned(bytes, 0, length)) this.#bodyBuffer = undefined;
+  }
+
+  /** The response is complete. `more`: bytes followed that belong to no response. */
+  #finish(more: boolean): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined) return;
+    const idleMs = keepAliveMs(this.head, this.#shard.limits.poolIdleTimeoutMs);
+    const reusable =
+      this.head.keepAlive && !more && !this.#ended && exchange.requestDone && !this.#blocked;
+    this.#endLoad();
+    exchange.upstream = undefined;
+    this.#exchange = undefined;
+    this.#served++;
+    if (reusable && idleMs > 0 && this.#shard.mayPool(this.target)) {
+      this.#phase = "idle";
+      this.waitIdle(idleMs);
+    } else {
+      this.close();
+    }
+    exchange.downstream.finish();
+  }
+
+  #beginTunnel(exchange: Exchange, bytes: Buffer, after: number, end: number): void {
+    if (!exchange.keepsUpgrade || !exchange.requestDone) {
+      this.#fail("bad-response", "the endpoint switched protocols without being asked");
+      return;
+    }
+    const headEnd = writeResponseHead(exchange, this);
+    if (headEnd < 0) {
+      this.#fail("bad-response", "the head of the response is too long");
+      return;
+    }
+    const nowMs = this.#shard.nowMs();
+    exchange.route?.response(this.head.status, nowMs - exchange.startedMs);
+    exchange.responseStarted = true;
+    this.#shard.wheel.disarm(exchange.deadline);
+    this.#phase = "tunnel";
+    exchange.downstream.sendScratch(headEnd);
+    exchange.downstream.sendCopy(bytes, after, end);
+    this.#held.clear();
+    exchange.downstream.beginTunnel();
+  }
+
+  /** The connection ended while nothing of a response, or not all of its head, had come. */
+  #lose(): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined) {
+      this.#leavePool();
+      return;
+    }
+    const stale = this.wasUsed && !this.#answering;
+    this.#exchange = undefined;
+    exchange.upstream = undefined;
+    this.#endLoad();
+    this.close();
+    const code = "upstream-closed";
+    const reason = "the endpoint closed the connection before it answered";
+    exchange.answers.failed(exchange, { code, reason, stale, nothingSent: false });
+  }
+
+  /** The response cannot be used. */
+  #fail(code: ErrorCode, reason: string): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined) {
+      this.close();
+      return;
+    }
+    rescue(exchange, code, { reason });
+  }
+
+  #leavePool(): void {
+    const at = this.target.idle.indexOf(this);
+    if (at >= 0) this.target.idle.splice(at, 1);
+    this.close();
+  }
+
+  #endLoad(): void {
+    this.#group?.end(this.target);
+    this.#group = undefined;
+  }
+
+  #giveBodyBuffer(): void {
+    if (this.#bodyBuffer === undefined) return;
+    this.#shard.pool.give(this.#bodyBuffer);
+    this.#bodyBuffer = undefined;
+  }
+}

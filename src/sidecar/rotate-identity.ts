@@ -1,0 +1,185 @@
+/**
+ * Who this sidecar is: it makes a key, has the identity service certify it, gives both to the workers, and does so again
+ * long before the certificate ends. The key is new each time and never leaves the process. When the service cannot be
+ * reached or sends what is of no use, the certificate in use is kept and the service is asked again.
+ */
+import { readFile } from "node:fs/promises";
+import { create } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { describeFaults, fail, fault, ok, type Result } from "../core/std/result.ts";
+import {
+  CertifyRequestSchema,
+  type CertifyResponse,
+  Identity,
+} from "../core/wire/gen/linkerd/identity_pb.ts";
+import { type Backoff, backoffMs } from "../edge/grpc/backoff.ts";
+import { callUnary, type GrpcChannel } from "../edge/grpc/client.ts";
+import { describeFailure } from "../edge/grpc/status.ts";
+import type { Log } from "../edge/telemetry/log.ts";
+import { makeCsr } from "../edge/x509/csr.ts";
+import { type KeyPair, makeKeyPair } from "../edge/x509/key-pair.ts";
+import { checkCertificate, type UsableCertificate } from "./check-certificate.ts";
+import type { Publisher } from "./publish.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** Linkerd: renewal after 70 % of the life that is left, at least 10 s and at most a day from now. */
+const renewAtShare = 0.7;
+export const minRenewMs = 10_000;
+export const maxRenewMs = 86_400_000;
+/** Sidecars that started together do not come back together: 5 % sooner or later. */
+const renewJitter = 0.05;
+
+/** A failed renewal leaves 30 % of a certificate's life for this. */
+export const certifyBackoff: Backoff = { minMs: 1_000, maxMs: 60_000, jitter: 0.2 };
+/** The first certificate is what the whole pod waits for. */
+const firstCertifyBackoff: Backoff = { ...certifyBackoff, maxMs: 5_000 };
+
+/** Making a certificate takes milliseconds; the rest is for a service that starts at the same time. */
+const certifyDeadlineMs = 10_000;
+
+/** A projected token has about 1 KiB. The identity service refuses more than this. */
+export const maxTokenBytes = 16_384;
+
+export type IdentityOptions = {
+  readonly name: string;
+  /** PEM, one certificate each. */
+  readonly trustAnchors: readonly string[];
+  /** Read anew for each request, because the kubelet replaces its content. */
+  readonly tokenFile: string;
+  readonly channel: GrpcChannel;
+  readonly surroundings: Surroundings;
+  readonly publisher: Publisher;
+  readonly log: Log;
+};
+
+type IdentityFacts = {
+  readonly name: string;
+  /** 0: there is no certificate yet. */
+  readonly revision: number;
+  readonly certifiedUntilMs: number | undefined;
+  readonly refreshed: number;
+  readonly failed: number;
+  /** Why the last try failed; empty when it did not. */
+  readonly failure: string;
+};
+
+export type IdentityRotation = {
+  readonly facts: () => IdentityFacts;
+  readonly close: () => void;
+};
+
+/** How long to wait before the next certificate. `random` in [0, 1). */
+export function renewPauseMs(lifeLeftMs: number, random: number): number {
+  const share = renewAtShare * (1 + renewJitter * (2 * random - 1));
+  return Math.min(Math.max(lifeLeftMs * share, minRenewMs), maxRenewMs);
+}
+
+export function rotateIdentity(options: IdentityOptions): IdentityRotation {
+  const { surroundings, publisher, log, name } = options;
+  let facts: IdentityFacts = {
+    name,
+    revision: 0,
+    certifiedUntilMs: undefined,
+    refreshed: 0,
+    failed: 0,
+    failure: "",
+  };
+  let failuresInARow = 0;
+  let isClosed = false;
+  let callOff = surroundings.timers.after(0, () => void renew());
+
+  async function renew(): Promise<void> {
+    const keyPair = makeKeyPair();
+    const answer = await certify(options, keyPair);
+    if (isClosed) return;
+    const pauseMs = answer.ok
+      ? accept(keyPair, answer.value)
+      : refuse(describeFaults(answer.faults));
+    callOff = surroundings.timers.after(pauseMs, () => void renew());
+  }
+
+  function accept({ privateKey }: KeyPair, { chain, validUntilMs }: UsableCertificate): number {
+    failuresInARow = 0;
+    const revision = publisher.nextRevision();
+    publisher.publish({
+      kind: "identity",
+      revision,
+      name,
+      certificateChain: chain,
+      privateKey: privateKey.export({ format: "pem", type: "pkcs8" }).toString(),
+      trustAnchors: options.trustAnchors.join(""),
+    });
+    facts = {
+      ...facts,
+      revision,
+      certifiedUntilMs: validUntilMs,
+      refreshed: facts.refreshed + 1,
+      failure: "",
+    };
+    const until = new Date(validUntilMs).toISOString();
+    const pauseMs = renewPauseMs(validUntilMs - surroundings.wallMs(), surroundings.random());
+    log.info("identity_certified", { identity: name, until, renewInMs: Math.round(pauseMs) });
+    return pauseMs;
+  }
+
+  function refuse(reason: string): number {
+    failuresInARow++;
+    facts = { ...facts, failed: facts.failed + 1, failure: reason };
+    const backoff = facts.revision === 0 ? firstCertifyBackoff : certifyBackoff;
+    const pauseMs = backoffMs(backoff, failuresInARow, surroundings.random);
+    log.warn("identity_not_certified", { identity: name, reason, retryInMs: Math.round(pauseMs) });
+    return pauseMs;
+  }
+
+  return {
+    facts: () => facts,
+    close() {
+      isClosed = true;
+      callOff();
+    },
+  };
+}
+
+async function certify(
+  options: IdentityOptions,
+  keyPair: KeyPair,
+): Promise<Result<UsableCertificate>> {
+  const { channel, name, trustAnchors, surroundings } = options;
+  const token = await readToken(options.tokenFile);
+  if (!token.ok) return token;
+  const request = create(CertifyRequestSchema, {
+    identity: name,
+    token: token.value,
+    certificateSigningRequest: makeCsr(keyPair, name),
+  });
+  const answer = await callUnary(channel, Identity.method.certify, request, {
+    deadlineMs: certifyDeadlineMs,
+  });
+  if (!answer.ok) return fail(fault("", describeFailure(answer.failure)));
+  const wallMs = surroundings.wallMs();
+  const wanted = { name, privateKey: keyPair.privateKey, trustAnchors, wallMs };
+  return checkCertificate(issuedOf(answer.value), wanted);
+}
+
+function issuedOf({ leafCertificate, intermediateCertificates, validUntil }: CertifyResponse) {
+  return {
+    leaf: leafCertificate,
+    intermediates: intermediateCertificates,
+    validUntilMs: validUntil === undefined ? undefined : timestampMs(validUntil),
+  };
+}
+
+/** The content of a token file is never told, whatever is wrong with it. */
+async function readToken(path: string): Promise<Result<Uint8Array>> {
+  try {
+    const bytes = await readFile(path);
+    // Editors and shells end a file with a line end, which is no part of a token.
+    const token = bytes.subarray(0, bytes.toString("latin1").trimEnd().length);
+    if (token.length > 0 && token.length <= maxTokenBytes) return ok(token);
+    const wanted = `a token of 1 to ${maxTokenBytes} bytes`;
+    return fail(fault("", `put ${wanted} into "${path}" instead of ${token.length} bytes`));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return fail(fault("", `let "${path}" be a file that can be read: ${why}`));
+  }
+}

@@ -1,0 +1,41 @@
+/** What the admin pages may look at. */
+import type { ControlService } from "./control-service.ts";
+import type { Discovery } from "./discovery.ts";
+import { whatIsMissing } from "./readiness.ts";
+import type { IdentityRotation } from "./rotate-identity.ts";
+import type { Surroundings } from "./surroundings.ts";
+import type { EndpointWatches } from "./watch-endpoints.ts";
+import type { InboundWatches } from "./watch-inbound.ts";
+import type { Workers } from "./workers.ts";
+
+export type SidecarView = {
+  readonly version: string;
+  readonly surroundings: Surroundings;
+  readonly services: readonly ControlService[];
+  readonly workers: Workers;
+  readonly identity: IdentityRotation;
+  readonly inbound: InboundWatches;
+  readonly discovery: Discovery;
+  readonly endpoints: EndpointWatches;
+};
+
+/** Empty: ready. */
+export function missingIn({
+  surroundings,
+  workers,
+  identity,
+  inbound,
+}: SidecarView): readonly string[] {
+  const facts = workers.facts();
+  return whatIsMissing({
+    certifiedUntilMs: identity.facts().certifiedUntilMs,
+    wallMs: surroundings.wallMs(),
+    portsWithoutPolicy: [...inbound.facts()].flatMap(([port, { snapshot }]) =>
+      snapshot === undefined ? [port] : [],
+    ),
+    workers: facts.workers,
+    workersStarted: facts.started,
+    workersListening: facts.listening,
+    draining: facts.draining,
+  });
+}

@@ -1,0 +1,101 @@
+/**
+ * What this workload admits: one `WatchPort` stream for each of its ports, from the start of the process to its end. Until
+ * the first answer there is no table, and workers let requests wait. A refusal ("no such port") closes the port for
+ * everybody: nothing is admitted because somebody was not told.
+ */
+import { create } from "@bufbuild/protobuf";
+import type { InboundPolicy } from "../core/model/inbound-policy.ts";
+import type { Fault } from "../core/std/result.ts";
+import { inboundTable } from "../core/table/inbound.ts";
+import { InboundServerPolicies, PortSpecSchema } from "../core/wire/gen/linkerd/inbound_pb.ts";
+import { fromWireInbound } from "../core/wire/inbound.ts";
+import { describeFailure } from "../edge/grpc/status.ts";
+import type { Log } from "../edge/telemetry/log.ts";
+import type { InboundSnapshot } from "../thread/messages.ts";
+import type { ControlService } from "./control-service.ts";
+import { followStream, type StreamFact } from "./follow-stream.ts";
+import type { Publisher } from "./publish.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+export type InboundWatchesOptions = {
+  readonly service: ControlService;
+  readonly surroundings: Surroundings;
+  readonly publisher: Publisher;
+  readonly log: Log;
+  /** Whose ports these are, as the policy service reads it. */
+  readonly workload: string;
+};
+
+type InboundFact = {
+  readonly stream: StreamFact;
+  /** Undefined: nothing is known yet. */
+  readonly snapshot: InboundSnapshot | undefined;
+  readonly receivedMs: number;
+  readonly faults: readonly Fault[];
+};
+
+export type InboundWatches = {
+  readonly facts: () => ReadonlyMap<number, InboundFact>;
+  readonly close: () => void;
+};
+
+/** In force on a port that the policy service does not know. */
+const nobody: InboundPolicy = {
+  protocol: "http1",
+  detectTimeoutMs: 10_000,
+  server: { group: "", kind: "default", name: "deny" },
+  authorizations: [],
+  routes: [],
+};
+
+export function watchInbound(
+  options: InboundWatchesOptions,
+  ports: readonly number[],
+): InboundWatches {
+  const watches = new Map(ports.map((port) => [port, watchPort(options, port)]));
+  return {
+    facts: () => new Map(Array.from(watches, ([port, watch]) => [port, watch.fact()])),
+    close() {
+      for (const watch of watches.values()) watch.close();
+    },
+  };
+}
+
+type PortWatch = { readonly fact: () => InboundFact; readonly close: () => void };
+
+function watchPort(options: InboundWatchesOptions, port: number): PortWatch {
+  const { service, surroundings, publisher, log, workload } = options;
+  let known: Omit<InboundFact, "stream"> = { snapshot: undefined, receivedMs: 0, faults: [] };
+  let refusal = "";
+  const enforce = (policy: InboundPolicy, faults: readonly Fault[]): void => {
+    const snapshot: InboundSnapshot = {
+      kind: "inbound",
+      port,
+      revision: publisher.nextRevision(),
+      table: inboundTable(policy),
+    };
+    known = { snapshot, receivedMs: surroundings.nowMs(), faults };
+    publisher.publish(snapshot);
+  };
+  const stream = followStream({
+    service,
+    surroundings,
+    method: InboundServerPolicies.method.watchPort,
+    request: create(PortSpecSchema, { workload, port }),
+    onMessage(message) {
+      refusal = "";
+      const { value, faults } = fromWireInbound(message);
+      if (faults.length > 0) log.warn("inbound_policy_faulty", { port, faults });
+      enforce(value, faults);
+    },
+    onRefused(failure) {
+      const reason = describeFailure(failure);
+      // Asked again and again, the answer is news only once.
+      if (reason === refusal) return;
+      refusal = reason;
+      log.warn("inbound_policy_refused", { port, reason });
+      enforce(nobody, []);
+    },
+  });
+  return { fact: () => ({ ...known, stream: stream.fact() }), close: () => stream.close() };
+}

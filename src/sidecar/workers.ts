@@ -1,0 +1,297 @@
+/**
+ * The worker threads: as many shards of the data plane as there are workers, each one endless task. A shard whose thread
+ * dies (a thrown bug) is started again at once with the newest snapshots; the others do not notice. What it had counted
+ * stays in the sums.
+ *
+ * Each shard has a pool of one thread to itself and gets a new one with each start. In a pool of several, a task that waits
+ * for the successor of a dead thread waits for ever when that one dies before it is up; and a task that rejects leaves its
+ * thread behind, still listening.
+ */
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
+import { Piscina } from "piscina";
+import { unreachable } from "../core/std/unreachable.ts";
+import type { Log } from "../edge/telemetry/log.ts";
+import type { MetricFamily } from "../edge/telemetry/prometheus-text.ts";
+import { slotCapacity } from "../thread/counters.ts";
+import {
+  type BoundListener,
+  type Snapshot,
+  snapshotScope,
+  type ToMain,
+  type ToWorker,
+  type WorkerSettings,
+  type WorkerStart,
+} from "../thread/messages.ts";
+import { CounterSums } from "./counter-sums.ts";
+import type { Publisher } from "./publish.ts";
+import { allowRestart, maxRestarts, restartWindowMs } from "./restart-limit.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** After the grace period a worker closes what is left by itself; one that does not get to it is ended. */
+const drainMarginMs = 1_000;
+
+/** Where the data plane is: the address of a module and the name of its function. This folder does not know it. */
+export type ShardEntry = { readonly module: string; readonly name: string };
+
+/** What the function gets. The port carries `ToWorker` in and `ToMain` out. */
+export type ShardStart = WorkerStart & { readonly port: MessagePort };
+
+export type WorkersOptions = {
+  readonly entry: ShardEntry;
+  readonly count: number;
+  readonly settings: WorkerSettings;
+  readonly log: Log;
+  readonly surroundings: Surroundings;
+  readonly onDiscover: (target: string) => void;
+  readonly onUsed: (targets: readonly string[]) => void;
+};
+
+export type WorkerFacts = {
+  readonly workers: number;
+  /** Workers that have listened since the process started; one that is being replaced stays counted. */
+  readonly started: number;
+  /** Workers that listen now. */
+  readonly listening: number;
+  readonly restarts: number;
+  readonly draining: boolean;
+};
+
+export type DrainReport = {
+  /** Requests that did not come to their end within the grace period. */
+  readonly aborted: number;
+  /** Workers that had to be ended. */
+  readonly cut: number;
+};
+
+type RunOptions = NonNullable<Parameters<Piscina["run"]>[1]>;
+
+type Shard = {
+  readonly index: number;
+  readonly pool: Piscina<ShardStart, void>;
+  readonly port: MessagePort;
+  /** Revision in force, by scope. */
+  readonly applied: Map<string, number>;
+  readonly ended: PromiseWithResolvers<void>;
+  listeners: readonly BoundListener[];
+  aborted: number | undefined;
+};
+
+export class Workers implements Publisher {
+  readonly #options: WorkersOptions;
+  readonly #shards = new Map<number, Shard>();
+  readonly #newest = new Map<string, Snapshot>();
+  readonly #sums = new CounterSums();
+  readonly #started = new Set<number>();
+  readonly #allStarted = Promise.withResolvers<void>();
+  readonly #gaveUp = Promise.withResolvers<void>();
+  #phase: "running" | "draining" | "over" = "running";
+  #revision = 0;
+  #restarts = 0;
+  #recentRestarts: readonly number[] = [];
+
+  constructor(options: WorkersOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    for (let index = 0; index < this.#options.count; index++) this.#run(index);
+  }
+
+  /** Resolves when every worker has listened once. */
+  get allStarted(): Promise<void> {
+    return this.#allStarted.promise;
+  }
+
+  /** Resolves when workers die so often that replacing them is no use. Nothing is started any more then. */
+  get gaveUp(): Promise<void> {
+    return this.#gaveUp.promise;
+  }
+
+  nextRevision(): number {
+    this.#revision++;
+    return this.#revision;
+  }
+
+  publish(snapshot: Snapshot): void {
+    this.#newest.set(snapshotScope(snapshot), snapshot);
+    this.#post(snapshot);
+  }
+
+  dropOutbound(target: string): void {
+    this.#forget(snapshotScope({ kind: "outbound", target }));
+    this.#post({ kind: "drop-outbound", target });
+  }
+
+  dropEndpoints(authority: string): void {
+    this.#forget(snapshotScope({ kind: "endpoints", authority }));
+    this.#post({ kind: "drop-endpoints", authority });
+  }
+
+  /** On how many workers this revision, or a newer one, is in force. */
+  appliedOn(scope: string, revision: number): number {
+    const shards = [...this.#shards.values()];
+    return shards.filter(({ applied }) => (applied.get(scope) ?? 0) >= revision).length;
+  }
+
+  facts(): WorkerFacts {
+    const shards = [...this.#shards.values()];
+    return {
+      workers: this.#options.count,
+      started: this.#started.size,
+      listening: shards.filter(({ listeners }) => listeners.length > 0).length,
+      restarts: this.#restarts,
+      draining: this.#phase !== "running",
+    };
+  }
+
+  /** What the workers count, summed. */
+  families(): readonly MetricFamily[] {
+    return this.#sums.families();
+  }
+
+  /** Lets the workers finish what they have begun. None is started again from here on. */
+  async drain(graceMs: number): Promise<DrainReport> {
+    this.#phase = "draining";
+    const shards = [...this.#shards.values()];
+    const { promise: cut, resolve } = Promise.withResolvers<void>();
+    const callOff = this.#options.surroundings.timers.after(graceMs + drainMarginMs, resolve);
+    this.#post({ kind: "drain", graceMs });
+    await Promise.race([Promise.all(shards.map(({ ended }) => ended.promise)), cut]);
+    callOff();
+    const report = {
+      aborted: shards.reduce((sum, { aborted = 0 }) => sum + aborted, 0),
+      cut: shards.filter(({ aborted }) => aborted === undefined).length,
+    };
+    await this.close();
+    return report;
+  }
+
+  /** Ends all threads at once. */
+  async close(): Promise<void> {
+    this.#phase = "over";
+    const shards = [...this.#shards.values()];
+    for (const { port } of shards) port.close();
+    await Promise.all(shards.map(({ pool }) => pool.destroy()));
+  }
+
+  #post(message: ToWorker): void {
+    for (const { port } of this.#shards.values()) port.postMessage(message);
+  }
+
+  #forget(scope: string): void {
+    this.#newest.delete(scope);
+    for (const { applied } of this.#shards.values()) applied.delete(scope);
+  }
+
+  #run(index: number): void {
+    const { entry, settings } = this.#options;
+    const { port1, port2 } = new MessageChannel();
+    const shard: Shard = {
+      index,
+      pool: newPool(entry),
+      port: port1,
+      applied: new Map(),
+      ended: Promise.withResolvers(),
+      listeners: [],
+      aborted: undefined,
+    };
+    const counters = new SharedArrayBuffer(slotCapacity * Float64Array.BYTES_PER_ELEMENT);
+    this.#shards.set(index, shard);
+    this.#sums.start(index, counters);
+    port1.on("message", (message: ToMain) => this.#received(shard, message));
+    const snapshots = [...this.#newest.values()];
+    const start = { shard: index, settings, counters, snapshots, port: port2 };
+    // The pool wants an array; its type is inferred from another overload of `postMessage`.
+    const transferList = [port2] as RunOptions["transferList"];
+    shard.pool.run(start, { transferList }).then(
+      () => this.#ended(shard, undefined),
+      (error: unknown) => this.#ended(shard, error),
+    );
+  }
+
+  #ended(shard: Shard, error: unknown): void {
+    // What the thread said before its end may not have been read yet.
+    for (;;) {
+      const last = receiveMessageOnPort(shard.port);
+      if (last === undefined) break;
+      this.#received(shard, last.message);
+    }
+    shard.port.close();
+    void shard.pool.destroy();
+    shard.listeners = [];
+    shard.applied.clear();
+    this.#sums.end(shard.index);
+    shard.ended.resolve();
+    if (this.#phase === "running") this.#restart(shard, error);
+    else if (this.#phase === "draining" && error !== undefined) {
+      this.#options.log.error("worker_died", { shard: shard.index, error });
+    }
+  }
+
+  #restart({ index }: Shard, error: unknown): void {
+    const { log, surroundings } = this.#options;
+    const restarts = allowRestart(this.#recentRestarts, surroundings.nowMs());
+    if (restarts === undefined) {
+      log.error("worker_died", { shard: index, error, restart: false });
+      log.error("workers_given_up", { restarts: maxRestarts, withinMs: restartWindowMs });
+      this.#phase = "over";
+      this.#gaveUp.resolve();
+      return;
+    }
+    log.error("worker_died", { shard: index, error, restart: true });
+    this.#recentRestarts = restarts;
+    this.#restarts++;
+    this.#run(index);
+  }
+
+  #received(shard: Shard, message: ToMain): void {
+    const { log, onDiscover, onUsed } = this.#options;
+    switch (message.kind) {
+      case "listening":
+        shard.listeners = message.listeners;
+        this.#started.add(shard.index);
+        log.debug("worker_listening", { shard: shard.index, listeners: message.listeners });
+        if (this.#started.size === this.#options.count) this.#allStarted.resolve();
+        return;
+      case "discover":
+        onDiscover(message.target);
+        return;
+      case "used":
+        onUsed(message.targets);
+        return;
+      case "applied":
+        shard.applied.set(message.scope, message.revision);
+        return;
+      case "series":
+        if (!this.#sums.announce(shard.index, message.series)) {
+          log.error("series_refused", { shard: shard.index, series: message.series });
+        }
+        return;
+      case "drained":
+        shard.aborted = message.aborted;
+        return;
+      default:
+        unreachable(message);
+    }
+  }
+}
+
+/** The thread is there at once, so that the task has one to fail with. */
+function newPool(entry: ShardEntry): Piscina<ShardStart, void> {
+  const pool = new Piscina<ShardStart, void>({
+    filename: entry.module,
+    name: entry.name,
+    minThreads: 1,
+    maxThreads: 1,
+    concurrentTasksPerWorker: 1,
+    idleTimeout: Number.POSITIVE_INFINITY,
+    // Between tasks the pool would block its thread until the next one; this one has one task and many events.
+    atomics: "disabled",
+    recordTiming: false,
+  });
+  // From here on the pool does not replace a thread that died: it is itself replaced, and a thread takes time to start.
+  pool.options.minThreads = 0;
+  // What a thread throws after its task, while it is being ended, concerns nobody any more.
+  pool.on("error", () => undefined);
+  return pool;
+}

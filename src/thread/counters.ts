@@ -1,0 +1,128 @@
+/**
+ * Layout of the shared counter buffer: 64-bit floats, one slot for a counter or gauge, `histogramSlots` in a row for a histogram (one for each
+ * bucket, then count, then sum). One worker writes its buffer, the main thread sums the buffers of all workers when it is asked for metrics; a
+ * torn read is impossible for an aligned 8-byte value on the platforms that Node runs on.
+ */
+import { unreachable } from "../core/std/unreachable.ts";
+
+/** 32,768 slots = 256 KiB a worker, some 1,000 routes with their histograms. What does not fit is counted in slot 0. */
+export const slotCapacity = 32_768;
+
+/** Slot 0 counts increments that found no slot, so that lost series are seen (`weft_metric_overflow_total`). */
+export const overflowSlot = 0;
+
+/** Upper bounds in milliseconds: Linkerd's `response_latency_ms`. The last bucket is +Inf. */
+export const latencyBucketsMs: readonly number[] = [
+  1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1_000, 2_000, 3_000, 4_000, 5_000,
+  10_000, 20_000, 30_000, 40_000, 50_000,
+];
+
+export const histogramSlots: number = latencyBucketsMs.length + 3;
+
+export type MetricKind = "counter" | "gauge" | "histogram";
+
+/** Every metric that workers write: its kind, its help text and its labels, in one place. */
+export const workerMetrics: Readonly<Record<WorkerMetric, MetricSpec>> = {
+  weft_metric_overflow_total: {
+    kind: "counter",
+    help: "Increments that found no room in the counter buffer.",
+    labels: [],
+  },
+  request_total: {
+    kind: "counter",
+    help: "Requests received, by direction and route.",
+    labels: ["direction", "route"],
+  },
+  response_total: {
+    kind: "counter",
+    help: "Responses sent, by direction, route, status and class.",
+    labels: ["direction", "route", "status_code", "classification"],
+  },
+  response_latency_ms: {
+    kind: "histogram",
+    help: "Milliseconds from the end of the request head to the first byte of the response body.",
+    labels: ["direction", "route", "status_code"],
+  },
+  inbound_http_authz_allow_total: {
+    kind: "counter",
+    help: "Inbound requests that an authorization admitted.",
+    labels: ["server", "route", "authz"],
+  },
+  inbound_http_authz_deny_total: {
+    kind: "counter",
+    help: "Inbound requests that no authorization admitted.",
+    labels: ["server", "route"],
+  },
+  inbound_http_route_not_found_total: {
+    kind: "counter",
+    help: "Inbound requests that matched no route of a Server that has routes.",
+    labels: ["server"],
+  },
+  inbound_http_errors_total: {
+    kind: "counter",
+    help: "Inbound requests that the proxy answered itself, by cause.",
+    labels: ["error"],
+  },
+  inbound_tcp_errors_total: {
+    kind: "counter",
+    help: "Inbound connections that were refused before a request, by cause.",
+    labels: ["error"],
+  },
+  outbound_http_errors_total: {
+    kind: "counter",
+    help: "Outbound requests that the proxy answered itself, by cause.",
+    labels: ["error"],
+  },
+  tcp_open_total: {
+    kind: "counter",
+    help: "Connections opened, by direction and peer.",
+    labels: ["direction", "peer", "tls"],
+  },
+  tcp_close_total: {
+    kind: "counter",
+    help: "Connections closed, by direction and peer.",
+    labels: ["direction", "peer", "tls"],
+  },
+  tcp_open_connections: {
+    kind: "gauge",
+    help: "Connections open now, by direction and peer.",
+    labels: ["direction", "peer", "tls"],
+  },
+};
+
+/**
+ * `route`, `server`, `authz` and `parent` stand for Linkerd's groups of labels (`route_group`, `route_kind`, `route_namespace`, `route_name`, …),
+ * which a series carries in full.
+ */
+export type MetricSpec = {
+  readonly kind: MetricKind;
+  readonly help: string;
+  readonly labels: readonly string[];
+};
+
+export type WorkerMetric =
+  | "weft_metric_overflow_total"
+  | "request_total"
+  | "response_total"
+  | "response_latency_ms"
+  | "inbound_http_authz_allow_total"
+  | "inbound_http_authz_deny_total"
+  | "inbound_http_route_not_found_total"
+  | "inbound_http_errors_total"
+  | "inbound_tcp_errors_total"
+  | "outbound_http_errors_total"
+  | "tcp_open_total"
+  | "tcp_close_total"
+  | "tcp_open_connections";
+
+export function slotsOf(kind: MetricKind): number {
+  switch (kind) {
+    case "counter":
+    case "gauge":
+      return 1;
+    case "histogram":
+      return histogramSlots;
+    default:
+      return unreachable(kind);
+  }
+}

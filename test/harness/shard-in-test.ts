@@ -1,0 +1,108 @@
+/** A shard of the data plane in the test's own thread, driven by the messages that a main thread would send. */
+import { setImmediate } from "node:timers/promises";
+import { defaultLimits } from "../../src/config/sidecar.ts";
+import { type RunningShard, startShard } from "../../src/proxy/start-shard.ts";
+import { slotCapacity } from "../../src/thread/counters.ts";
+import type {
+  ForwardSettings,
+  ListenerSettings,
+  Series,
+  ToMain,
+  ToWorker,
+  WorkerLimits,
+} from "../../src/thread/messages.ts";
+
+export type ShardInTestOptions = {
+  readonly listeners?: readonly ListenerSettings[];
+  readonly forwards?: readonly ForwardSettings[];
+  readonly limits?: Partial<WorkerLimits>;
+  readonly snapshots?: readonly ToWorker[];
+};
+
+const outboundListener: ListenerSettings = { kind: "outbound", host: "127.0.0.1", port: 0 };
+
+export class ShardInTest implements AsyncDisposable {
+  readonly messages: ToMain[] = [];
+  readonly counters: SharedArrayBuffer = new SharedArrayBuffer(slotCapacity * 8);
+  #shard: RunningShard | undefined;
+  #wake: () => void = () => {};
+
+  static async start(options: ShardInTestOptions = {}): Promise<ShardInTest> {
+    const test = new ShardInTest();
+    const { listeners = [outboundListener], forwards = [], limits = {}, snapshots = [] } = options;
+    test.#shard = await startShard(
+      {
+        shard: 0,
+        settings: {
+          listeners,
+          forwards,
+          clusterDomain: "cluster.local",
+          namespace: "demo",
+          limits: { ...defaultLimits, ...limits },
+        },
+        counters: test.counters,
+        snapshots,
+      },
+      (message) => {
+        test.messages.push(message);
+        test.#wake();
+      },
+    );
+    return test;
+  }
+
+  /** The port of the listener at this place in the settings. */
+  port(at: number = 0): number {
+    const listening = this.messages.find((message) => message.kind === "listening");
+    const port = listening?.kind === "listening" ? listening.listeners[at]?.port : undefined;
+    if (port === undefined) throw new Error(`There is no listener ${at}`);
+    return port;
+  }
+
+  take(...messages: readonly ToWorker[]): void {
+    for (const message of messages) this.#shard?.take(message);
+  }
+
+  /** The first message of a kind that has come or comes. */
+  async message<K extends ToMain["kind"]>(kind: K): Promise<Extract<ToMain, { kind: K }>> {
+    for (;;) {
+      const found = this.messages.find(
+        (message): message is Extract<ToMain, { kind: K }> => message.kind === kind,
+      );
+      if (found !== undefined) return found;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wake = resolve;
+      await promise;
+    }
+  }
+
+  /** Resolves when the condition holds. For what the proxy says to nobody, such as its counters. */
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds()) await setImmediate();
+  }
+
+  /** The sum of a metric's series that have these labels. */
+  count(metric: string, labels: Readonly<Record<string, string>> = {}): number {
+    const slots = new Float64Array(this.counters);
+    return this.series(metric)
+      .filter((series) =>
+        Object.entries(labels).every(([name, value]) => series.labels[name] === value),
+      )
+      .reduce((sum, { slot }) => sum + (slots[slot] ?? 0), 0);
+  }
+
+  series(metric: string): readonly Series[] {
+    return this.messages
+      .flatMap((message) => (message.kind === "series" ? [message.series] : []))
+      .filter((series) => series.metric === metric);
+  }
+
+  async drained(): Promise<void> {
+    await this.#shard?.drained;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.take({ kind: "drain", graceMs: 0 });
+    await this.drained();
+  }
+}

@@ -1,0 +1,84 @@
+/** Shards in real worker threads, run by a pool as the sidecar does. */
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
+import { Piscina } from "piscina";
+import { defaultLimits } from "../../src/config/sidecar.ts";
+import { slotCapacity } from "../../src/thread/counters.ts";
+import type { ListenerSettings, ToMain, ToWorker, WorkerStart } from "../../src/thread/messages.ts";
+
+type RunOptions = NonNullable<Parameters<Piscina["run"]>[1]>;
+
+export type WorkerInTest = {
+  readonly messages: readonly ToMain[];
+  /** Settles as the task does. */
+  readonly ended: Promise<void>;
+  take(message: ToWorker): void;
+  /** Resolves when a message of the kind has come; rejects when the task ends before. */
+  until(kind: ToMain["kind"]): Promise<void>;
+};
+
+export class WorkersInTest implements AsyncDisposable {
+  readonly #pool: Piscina;
+
+  constructor(threads: number) {
+    this.#pool = new Piscina({
+      filename: new URL("../../src/app/sidecar-worker.ts", import.meta.url).href,
+      name: "runShard",
+      minThreads: threads,
+      maxThreads: threads,
+    });
+  }
+
+  /** Starts a shard in a thread of its own. */
+  start(
+    shard: number,
+    listeners: readonly ListenerSettings[],
+    snapshots: readonly ToWorker[],
+  ): WorkerInTest {
+    const { port1, port2 } = new MessageChannel();
+    const messages: ToMain[] = [];
+    let wake = (): void => {};
+    port1.on("message", (message: ToMain) => {
+      messages.push(message);
+      wake();
+    });
+    const start: WorkerStart & { readonly port: MessagePort } = {
+      shard,
+      settings: {
+        listeners,
+        forwards: [],
+        clusterDomain: "cluster.local",
+        namespace: "demo",
+        limits: defaultLimits,
+      },
+      counters: new SharedArrayBuffer(slotCapacity * 8),
+      snapshots,
+      port: port2,
+    };
+    const transferList = [port2] as RunOptions["transferList"];
+    const ended = (this.#pool.run(start, { transferList }) as Promise<void>).finally(() => {
+      // The end of the task can overtake its last messages.
+      for (let last = receiveMessageOnPort(port1); last !== undefined; ) {
+        messages.push(last.message as ToMain);
+        last = receiveMessageOnPort(port1);
+      }
+      port1.close();
+    });
+    const until = async (kind: ToMain["kind"]): Promise<void> => {
+      while (!messages.some((message) => message.kind === kind)) {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        wake = resolve;
+        await Promise.race([
+          promise,
+          ended.then(() => {
+            throw new Error(`The shard ended before '${kind}'`);
+          }),
+        ]);
+      }
+    };
+    return { messages, ended, take: (message) => port1.postMessage(message), until };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pool.destroy();
+  }
+}

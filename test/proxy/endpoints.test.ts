@@ -1,0 +1,131 @@
+import test from "ava";
+import { defaultLoad } from "../../src/core/model/backend.ts";
+import { EndpointGroup, type EndpointState, type Idle } from "../../src/proxy/endpoints.ts";
+import { endpoint } from "../harness/policies.ts";
+
+type Member = EndpointState<Idle>;
+
+/** Numbers that are as good as random and the same each time. */
+function sequence(): () => number {
+  let seed = 1;
+  return () => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return seed / 2_147_483_647;
+  };
+}
+
+function groupOf(...ports: readonly number[]): EndpointGroup<Idle> {
+  const group = new EndpointGroup<Idle>(defaultLoad);
+  group.update({ exists: true, endpoints: ports.map((port) => endpoint(port)) }, 0);
+  return group;
+}
+
+function picks(
+  group: EndpointGroup<Idle>,
+  nowMs: number,
+  tried: readonly Member[] = [],
+): readonly number[] {
+  const random = sequence();
+  const ports = Array.from(
+    { length: 300 },
+    () => group.pick(nowMs, random, tried)?.endpoint.port ?? 0,
+  );
+  return [...new Set(ports)].sort();
+}
+
+test("pick() answers nothing for an empty group", (t) => {
+  t.deepEqual(picks(groupOf(), 0), [0]);
+});
+
+test("pick() draws from all endpoints", (t) => {
+  t.deepEqual(picks(groupOf(1, 2, 3), 0), [1, 2, 3]);
+});
+
+test("pick() passes over an endpoint that backs off, until its time has come", (t) => {
+  const group = groupOf(1, 2, 3);
+  group.members[0]?.failed(1_000, 0.5);
+  t.deepEqual(picks(group, 1_050), [2, 3]);
+  t.deepEqual(picks(group, 1_101), [1, 2, 3]);
+});
+
+test("failed() doubles the back-off from 100 ms to 10 s, and reached() ends it", (t) => {
+  const group = groupOf(1, 2);
+  const [member] = group.members;
+  if (member === undefined) throw new Error("The group is empty");
+  const waits = Array.from({ length: 10 }, () => {
+    member.failed(0, 0.5);
+    return member.retryAtMs;
+  });
+  t.deepEqual(waits, [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000]);
+  member.reached();
+  t.deepEqual(picks(group, 0), [1, 2]);
+});
+
+test("pick() takes the endpoint that is next to be tried when all back off", (t) => {
+  const group = groupOf(1, 2, 3);
+  for (const [at, member] of group.members.entries()) member.failed(at * 10, 0.5);
+  t.deepEqual(picks(group, 50), [1]);
+});
+
+test("pick() does not answer an endpoint that was tried", (t) => {
+  const group = groupOf(1, 2);
+  t.deepEqual(picks(group, 0, group.members.slice(0, 1)), [2]);
+  t.deepEqual(picks(group, 0, group.members), [0]);
+});
+
+test("pick() prefers the endpoint that has less to do", (t) => {
+  const group = groupOf(1, 2);
+  const [busy] = group.members;
+  if (busy === undefined) throw new Error("The group is empty");
+  group.begin(busy);
+  t.deepEqual(picks(group, 0), [2]);
+  group.end(busy);
+  t.deepEqual(picks(group, 0), [1, 2]);
+});
+
+test("update() keeps what is known about an endpoint that stays", (t) => {
+  const group = groupOf(1, 2);
+  const [, slow] = group.members;
+  if (slow === undefined) throw new Error("The group is empty");
+  group.observe(slow, 5_000, 0);
+  group.update({ exists: true, endpoints: [endpoint(2), endpoint(3)] }, 0);
+  t.is(group.members[0], slow);
+  t.deepEqual(picks(group, 0), [3]);
+});
+
+test("update() closes the idle connections of endpoints that are gone, and only theirs", (t) => {
+  const group = groupOf(1, 2);
+  const closed: number[] = [];
+  for (const { idle, endpoint } of group.members) {
+    idle.push({ close: () => closed.push(endpoint.port) });
+  }
+  const [gone, stays] = group.members;
+  group.update({ exists: true, endpoints: [endpoint(2)] }, 0);
+  t.deepEqual(closed, [1]);
+  t.true(gone?.gone);
+  t.false(stays?.gone);
+});
+
+test("update() takes an endpoint that is somebody else now as a new one", (t) => {
+  const group = new EndpointGroup<Idle>(defaultLoad);
+  const as = (identity: string) => ({
+    exists: true,
+    endpoints: [endpoint(1, { tls: { identity, serverName: identity } })],
+  });
+  group.update(as("a"), 0);
+  const [before] = group.members;
+  group.update(as("b"), 0);
+  t.not(group.members[0], before);
+  t.true(before?.gone);
+});
+
+test("end() of an endpoint that is gone does nothing", (t) => {
+  const group = groupOf(1, 2);
+  const [gone] = group.members;
+  if (gone === undefined) throw new Error("The group is empty");
+  group.begin(gone);
+  group.update({ exists: true, endpoints: [endpoint(2), endpoint(3)] }, 0);
+  group.end(gone);
+  group.observe(gone, 9_999, 0);
+  t.deepEqual(picks(group, 0), [2, 3]);
+});

@@ -1,0 +1,104 @@
+import test from "ava";
+import fc from "fast-check";
+import { Timer, TimerWheel, tickMs } from "../../src/proxy/timer-wheel.ts";
+
+/** A wheel that is turned by hand. */
+class Turned {
+  nowMs = 12_345;
+  isTicking = false;
+  readonly wheel: TimerWheel = new TimerWheel({
+    nowMs: () => this.nowMs,
+    start: () => {
+      this.isTicking = true;
+      return {
+        stop: () => {
+          this.isTicking = false;
+        },
+      };
+    },
+  });
+
+  pass(ms: number): void {
+    this.nowMs += ms;
+    this.wheel.advance();
+  }
+}
+
+test("TimerWheel expires a timer not before its time, and at most a tick and its granularity after", (t) => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 200_000 }),
+      fc.integer({ min: 0, max: 99 }),
+      (delayMs, phase) => {
+        const turned = new Turned();
+        let expiredMs = -1;
+        const timer = new Timer(() => {
+          expiredMs = turned.nowMs;
+        });
+        // Another timer keeps the wheel turning, so that `phase` is within a tick.
+        turned.wheel.arm(new Timer(() => {}), 1_000_000);
+        turned.pass(phase);
+        const startMs = turned.nowMs;
+        turned.wheel.arm(timer, delayMs);
+        while (expiredMs < 0 && turned.nowMs < startMs + delayMs + 3 * tickMs) turned.pass(tickMs);
+        return expiredMs >= startMs + delayMs && expiredMs <= startMs + delayMs + 3 * tickMs;
+      },
+    ),
+  );
+  t.pass();
+});
+
+test("TimerWheel forgets a timer that is disarmed", (t) => {
+  const turned = new Turned();
+  const timer = new Timer(() => t.fail());
+  turned.wheel.arm(timer, 500);
+  turned.wheel.disarm(timer);
+  turned.pass(10_000);
+  t.pass();
+});
+
+test("TimerWheel expires a timer once, by its last arming, sooner or later", (t) => {
+  const turned = new Turned();
+  const expired: number[] = [];
+  const timer = new Timer(() => expired.push(turned.nowMs));
+  const startMs = turned.nowMs;
+  turned.wheel.arm(timer, 60_000);
+  turned.wheel.arm(timer, 1_000);
+  turned.wheel.arm(timer, 90_000);
+  turned.wheel.arm(timer, 2_000);
+  for (let i = 0; i < 2_000; i++) turned.pass(tickMs);
+  t.is(expired.length, 1);
+  t.true((expired[0] ?? 0) - startMs <= 2_300);
+});
+
+test("TimerWheel lets a timer be armed while it expires", (t) => {
+  const turned = new Turned();
+  let count = 0;
+  const timer = new Timer(() => {
+    count++;
+    if (count < 3) turned.wheel.arm(timer, 1_000);
+  });
+  turned.wheel.arm(timer, 1_000);
+  for (let i = 0; i < 100; i++) turned.pass(tickMs);
+  t.is(count, 3);
+});
+
+test("TimerWheel catches up after the machine was asleep", (t) => {
+  const turned = new Turned();
+  let count = 0;
+  for (const delayMs of [100, 10_000, 50_000, 80_000]) {
+    turned.wheel.arm(new Timer(() => count++), delayMs);
+  }
+  turned.pass(3_600_000);
+  turned.pass(3_600_000);
+  t.is(count, 4);
+});
+
+test("TimerWheel does not tick while there is nothing to time", (t) => {
+  const turned = new Turned();
+  t.false(turned.isTicking);
+  turned.wheel.arm(new Timer(() => {}), 200);
+  t.true(turned.isTicking);
+  turned.pass(1_000);
+  t.false(turned.isTicking);
+});
