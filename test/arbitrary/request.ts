@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import type { Peer } from "../../src/core/decide/admit.ts";
 import type { RequestView } from "../../src/core/decide/find-route.ts";
-import { anyIp, identities } from "./model.ts";
+import { anyIp } from "./backend.ts";
+import { identities } from "./model.ts";
 
 export type RequestData = Omit<RequestView, "header"> & {
   readonly headers: Readonly<Record<string, string>>;

@@ -245,3 +245,24 @@ test(
   { port: -1 },
   "08 ff ff ff ff ff ff ff ff ff 01",
 );
+test(
+  "a filter of ours has a tag of two bytes",
+  wire,
+  outbound.HttpRoute_FilterSchema,
+  { kind: { case: "urlRewrite", value: { host: "a", path: { case: "prefix", value: "" } } } },
+  "c2 3e 05 0a 01 61 1a 00",
+);
+test(
+  "the limit of one try stands beside those of Linkerd",
+  wire,
+  httpRoute.TimeoutsSchema,
+  { idle: { seconds: 1n }, backendRequest: { seconds: 2n } },
+  "1a 02 08 01 c2 3e 02 08 02",
+);
+test(
+  "a function has the number behind static hosts",
+  wire,
+  outbound.BackendSchema,
+  { kind: { case: "lambda", value: { name: "f", async: true } } },
+  "ca 3e 05 1a 01 66 28 01",
+);

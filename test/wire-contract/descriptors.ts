@@ -12,6 +12,7 @@ import { file_linkerd_opaque_route } from "../../src/core/wire/gen/linkerd/opaqu
 import { file_linkerd_outbound } from "../../src/core/wire/gen/linkerd/outbound_pb.ts";
 import { file_linkerd_tls_route } from "../../src/core/wire/gen/linkerd/tls_route_pb.ts";
 import { file_linkerd_transport_header } from "../../src/core/wire/gen/linkerd/transport_header_pb.ts";
+import { file_weft_extensions } from "../../src/core/wire/gen/weft/extensions_pb.ts";
 
 const files: readonly DescFile[] = [
   file_linkerd_destination,
@@ -26,6 +27,7 @@ const files: readonly DescFile[] = [
   file_linkerd_outbound,
   file_linkerd_tls_route,
   file_linkerd_transport_header,
+  file_weft_extensions,
 ];
 
 /** Services, messages and enums of all files, nested ones included. */

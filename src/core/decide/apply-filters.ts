@@ -1,5 +1,5 @@
 /** What filters do, as plans: the proxy carries them out. Header modifiers need no plan; they are read from the model (remove, set, add). */
-import type { FailureInjector, PathModifier, Redirect } from "../model/filter.ts";
+import type { Delay, FailureInjector, PathModifier, Redirect } from "../model/filter.ts";
 import { trimPrefix } from "../table/http-route.ts";
 import type { RequestView } from "./find-route.ts";
 
@@ -33,9 +33,21 @@ export function redirectLocation(
   return { status: redirect.status, location: `${scheme}://${host}${port}${path}${query}` };
 }
 
-/** Whether a request is among the share that is failed. `random01` is from 0 to 1, without 1. A share that cannot be computed is everything. */
+/** A share of the requests. */
+export type Ratio = Pick<FailureInjector, "numerator" | "denominator">;
+
+/** Whether a request is among the share that is failed, held back or mirrored. `random01` is from 0 to 1, without 1. A share that cannot be computed is everything. */
+export function isHit({ numerator, denominator }: Ratio, random01: number): boolean {
+  return denominator <= 0 || random01 * denominator < numerator;
+}
+
 export function failureHits(failure: FailureInjector, random01: number): boolean {
-  return failure.denominator <= 0 || random01 * failure.denominator < failure.numerator;
+  return isHit(failure, random01);
+}
+
+/** How long a request is held back before it goes on; 0 for those that are not among the share. */
+export function delayFor(delay: Delay, random01: number): number {
+  return isHit(delay, random01) ? delay.delayMs : 0;
 }
 
 /** Gateway API HTTPPathModifier: the slashes at the end of the prefix and of its replacement do not count, and a path is never empty. */

@@ -5,9 +5,16 @@
  *
  * State is a Float64Array that the caller owns, `loadSlots` numbers for each endpoint; `at` is the index of the endpoint.
  */
+import type { LoadPenalty } from "../model/backend.ts";
 
-/** Average response time in ms, when it was computed, requests in flight. */
-export const loadSlots = 3;
+/** Average response time in ms, when it was computed, requests in flight; since when it warms up; penalty in ms, when it was computed, its decay. */
+export const loadSlots = 7;
+
+/** How long a new endpoint takes to get its full share: caches fill and compilers finish in that time, and a rollout of many pods is not held up by it. */
+export const defaultSlowStartMs = 10_000;
+
+/** The share of an endpoint that has just come: enough to warm it, and little to lose. */
+export const firstShare = 0.1;
 
 /**
  * The average fades while an endpoint is idle; below this it would no longer tell a busy endpoint from a free one (0 × n = 0). A microsecond is less than
@@ -47,6 +54,13 @@ export function startLoad(
   state[slot] = defaultRttMs;
   state[slot + 1] = nowMs;
   state[slot + 2] = 0;
+  state[slot + 4] = 0;
+  warmUp(state, at, nowMs);
+}
+
+/** The endpoint comes back after a time without requests, such as an open circuit breaker, and begins with a small share. */
+export function warmUp(state: Float64Array, at: number, nowMs: number): void {
+  state[at * loadSlots + 3] = nowMs;
 }
 
 /** A request goes to the endpoint. */
@@ -81,7 +95,38 @@ export function observe(
 export function load(state: Float64Array, at: number, { nowMs, decayMs }: Timing): number {
   const slot = at * loadSlots;
   const average = (state[slot] ?? 0) * fade(nowMs - (state[slot + 1] ?? 0), decayMs);
-  return Math.max(average, minResponseMs) * ((state[slot + 2] ?? 0) + 1);
+  const expected = Math.max(average, minResponseMs) + penaltyMs(state, slot, nowMs);
+  return expected * ((state[slot + 2] ?? 0) + 1);
+}
+
+export type Offence = {
+  readonly nowMs: number;
+  /** What the response asked for; undefined: nothing. */
+  readonly retryAfterMs: number | undefined;
+};
+
+/** A failure, 503 or 429: the endpoint counts as slower for a while, as long as it asked for or as the policy says. Penalties do not add up. */
+export function penalize(
+  state: Float64Array,
+  at: number,
+  penalty: LoadPenalty,
+  { nowMs, retryAfterMs }: Offence,
+): void {
+  const slot = at * loadSlots;
+  const asked =
+    retryAfterMs === undefined
+      ? penalty.penaltyMs
+      : Math.min(retryAfterMs, penalty.maxRetryAfterMs);
+  state[slot + 4] = Math.max(asked, penaltyMs(state, slot, nowMs));
+  state[slot + 5] = nowMs;
+  state[slot + 6] = penalty.decayMs;
+}
+
+/** The exponential is only computed for endpoints that have a penalty. */
+function penaltyMs(state: Float64Array, slot: number, nowMs: number): number {
+  const penalty = state[slot + 4] ?? 0;
+  if (penalty === 0) return 0;
+  return penalty * fade(nowMs - (state[slot + 5] ?? 0), state[slot + 6] ?? 0);
 }
 
 /** The endpoint of the pair with less load. */
@@ -89,6 +134,29 @@ export function lessLoaded(state: Float64Array, pair: number, timing: Timing): n
   const first = firstOf(pair);
   const second = secondOf(pair);
   return load(state, second, timing) < load(state, first, timing) ? second : first;
+}
+
+export type SlowStart = Timing & {
+  /** 0: every endpoint has its full share at once. */
+  readonly slowStartMs: number;
+  readonly random01: number;
+};
+
+/**
+ * As `lessLoaded`, but an endpoint that warms up hands a part of its requests to the other of the pair. Load alone would do the opposite: a new endpoint is
+ * idle, so it would get everything. Endpoints that began together, as all do when the process starts, are alike and hand nothing over.
+ */
+export function pickWarm(state: Float64Array, pair: number, start: SlowStart): number {
+  const taken = lessLoaded(state, pair, start);
+  const other = taken === firstOf(pair) ? secondOf(pair) : firstOf(pair);
+  const share = shareOf(state, taken, start);
+  return share < 1 && start.random01 * shareOf(state, other, start) >= share ? other : taken;
+}
+
+function shareOf(state: Float64Array, at: number, { nowMs, slowStartMs }: SlowStart): number {
+  const elapsedMs = nowMs - (state[at * loadSlots + 3] ?? 0);
+  if (elapsedMs >= slowStartMs) return 1;
+  return Math.max(elapsedMs / slowStartMs, firstShare);
 }
 
 /** How much of the past counts. A clock that was set back counts as no time at all. */

@@ -10,3 +10,12 @@ export type FailureAccrual = {
   readonly minRequests: number;
   readonly backoff: Backoff;
 };
+
+/** Linkerd's: a second to a minute, up to half as much again. */
+export const defaultAccrualBackoff: Backoff = { minMs: 1_000, maxMs: 60_000, jitter: 0.5 };
+
+/** Linkerd's window of the success rate. */
+export const defaultAccrualDecayMs = 10_000;
+
+/** Linkerd's: a rate of fewer requests says nothing. */
+export const defaultAccrualMinRequests = 5;

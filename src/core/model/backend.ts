@@ -10,7 +10,7 @@ export type Backend = {
     | { readonly kind: "balancer"; readonly authority: string; readonly load: PeakEwma }
     | { readonly kind: "forward"; readonly endpoint: Endpoint }
     /** Outside the mesh: names are looked up again and again, addresses are taken as they are. */
-    | { readonly kind: "static"; readonly hosts: readonly StaticHost[]; readonly load: PeakEwma }
+    | { readonly kind: "static"; readonly hosts: readonly StaticHost[] }
     | { readonly kind: "lambda"; readonly function: LambdaFunction }
     /** No way to reach it; a failure filter beside it says why. */
     | { readonly kind: "fail" };
@@ -51,6 +51,13 @@ export type LoadPenalty = {
 };
 
 export const defaultLoad: PeakEwma = { defaultRttMs: 30, decayMs: 10_000 };
+
+/** Linkerd's. */
+export const defaultLoadPenalty: LoadPenalty = {
+  penaltyMs: 5_000,
+  maxRetryAfterMs: 300_000,
+  decayMs: 10_000,
+};
 
 export type RouteBackend = {
   readonly backend: Backend;

@@ -1,11 +1,22 @@
 /** Outbound policies as the data plane reads them. */
-import type { Backend, Distribution } from "../model/backend.ts";
+import type { FailureAccrual } from "../model/accrual.ts";
+import {
+  type Backend,
+  type Distribution,
+  defaultLoad,
+  type LambdaFunction,
+  type PeakEwma,
+  type StaticHost,
+} from "../model/backend.ts";
 import type { Endpoint } from "../model/endpoint.ts";
-import { type Filter, failAlways } from "../model/filter.ts";
+import { type ExternalAuth, type Filter, failAlways, type Mirror } from "../model/filter.ts";
 import type { OutboundHttpRoute } from "../model/http-route.ts";
 import { everyRequest } from "../model/match.ts";
 import type { Meta } from "../model/meta.ts";
 import type { OpaqueRoute, OutboundPolicy } from "../model/outbound-policy.ts";
+import type { Retry } from "../model/retry.ts";
+import type { SessionPersistence } from "../model/session.ts";
+import { noTimeouts, type Timeouts } from "../model/timeouts.ts";
 import { compileHttpRoutes, type HttpRouteTable } from "./http-route.ts";
 
 /**
@@ -17,86 +28,156 @@ export type OutboundTable = {
   readonly protocol: "detect" | "http1" | "http2" | "grpc" | "opaque" | "tls";
   readonly http: HttpRouteTable;
   readonly rules: readonly OutboundRule[];
-  /** Each backend once, however many rules name it. */
+  /** Each backend once, however many rules and filters name it. */
   readonly backends: readonly BackendEntry[];
+  /** Undefined: endpoints are never taken out because of their answers. */
+  readonly accrual: FailureAccrual | undefined;
 };
 
 export type OutboundRule = {
-  readonly filters: readonly Filter[];
+  readonly filters: readonly FilterEntry[];
   readonly distribution: "empty" | "first-available" | "random-available";
   readonly choices: readonly BackendChoice[];
   readonly totalWeight: number;
-  /** 0: no limit. */
-  readonly requestTimeoutMs: number;
+  readonly timeouts: Timeouts;
+  /** Undefined: a request is sent once. */
+  readonly retry: Retry | undefined;
+  readonly session: SessionPersistence | undefined;
 };
 
 export type BackendChoice = {
   /** Index into `backends`. */
   readonly backend: number;
   readonly weight: number;
-  readonly filters: readonly Filter[];
+  readonly filters: readonly FilterEntry[];
 };
 
-export type BackendEntry = {
-  readonly meta: Meta;
-  readonly dispatch: /** `authority` is the key of an EndpointTable. */
-    | {
-        readonly kind: "balancer";
-        readonly authority: string;
-        readonly defaultRttMs: number;
-        readonly decayMs: number;
-      }
-    | { readonly kind: "forward"; readonly endpoint: Endpoint }
-    | { readonly kind: "fail" };
-};
+/** A filter whose backend, if it has one, is an index into `backends`. */
+export type FilterEntry =
+  | Exclude<Filter, { readonly kind: "mirror" | "external-auth" }>
+  | { readonly kind: "mirror"; readonly mirror: MirrorEntry }
+  | { readonly kind: "external-auth"; readonly auth: ExternalAuthEntry };
+
+export type MirrorEntry = Omit<Mirror, "backend"> & { readonly backend: number };
+
+export type ExternalAuthEntry = Omit<ExternalAuth, "backend"> & { readonly backend: number };
+
+export type BackendEntry = { readonly meta: Meta; readonly dispatch: BackendDispatch };
+
+export type BackendDispatch =
+  /** `authority` is the key of an EndpointTable. */
+  | ({ readonly kind: "balancer"; readonly authority: string } & PeakEwma)
+  | { readonly kind: "forward"; readonly endpoint: Endpoint }
+  | ({ readonly kind: "static"; readonly hosts: readonly StaticHost[] } & PeakEwma)
+  | { readonly kind: "lambda"; readonly function: LambdaEntry }
+  | { readonly kind: "fail" };
+
+type Keys = "accessKey" | "secretKey" | "sessionToken";
+
+/**
+ * The keys in the clear: an instance of Secret does not survive the structured clone that takes the table to the workers. Whoever prints a table leaves
+ * this part out.
+ */
+export type LambdaEntry = Omit<LambdaFunction, Keys> & Readonly<Record<Keys, string>>;
 
 export function outboundTable(policy: OutboundPolicy): OutboundTable {
-  const { parent, protocol } = policy;
+  const { parent, protocol, accrual } = policy;
   const isOpaque = protocol === "opaque" || protocol === "tls";
   const routes = isOpaque ? [opaqueAsHttp(policy.opaque)] : policy.httpRoutes;
-  const backends: BackendEntry[] = [];
-  const places = new Map<string, number>();
-  const placeOf = (backend: Backend): number => {
-    const key = JSON.stringify(backend);
-    const known = places.get(key);
-    if (known !== undefined) return known;
-    const place = backends.push(compileBackend(backend)) - 1;
-    places.set(key, place);
-    return place;
-  };
+  const places = new BackendPlaces();
   const rules = routes.flatMap((route) =>
-    route.rules.map((rule) => ({
-      filters: rule.filters,
-      requestTimeoutMs: rule.requestTimeoutMs,
-      ...compileDistribution(rule.backends, placeOf),
+    route.rules.map(({ filters, backends, timeouts, retry, session }) => ({
+      filters: filters.map((filter) => compileFilter(filter, places)),
+      ...compileDistribution(backends, places),
+      timeouts,
+      retry,
+      session,
     })),
   );
-  return { parent, protocol, http: compileHttpRoutes(routes), rules, backends };
+  const http = compileHttpRoutes(routes);
+  return { parent, protocol, http, rules, backends: places.backends, accrual };
+}
+
+/** Gives each backend one place, however many rules and filters name it. */
+class BackendPlaces {
+  readonly backends: BackendEntry[] = [];
+  readonly #places = new Map<string, number>();
+
+  indexOf(backend: Backend): number {
+    const entry = compileBackend(backend);
+    // The entry, not the model: there all secrets look alike, and functions with different keys would be one.
+    const key = JSON.stringify(entry);
+    const known = this.#places.get(key);
+    if (known !== undefined) return known;
+    const place = this.backends.push(entry) - 1;
+    this.#places.set(key, place);
+    return place;
+  }
+}
+
+function compileFilter(filter: Filter, places: BackendPlaces): FilterEntry {
+  if (filter.kind === "mirror") {
+    const { mirror } = filter;
+    return { kind: "mirror", mirror: { ...mirror, backend: places.indexOf(mirror.backend) } };
+  }
+  if (filter.kind === "external-auth") {
+    const { auth } = filter;
+    return { kind: "external-auth", auth: { ...auth, backend: places.indexOf(auth.backend) } };
+  }
+  return filter;
 }
 
 function compileDistribution(
   distribution: Distribution,
-  placeOf: (backend: Backend) => number,
+  places: BackendPlaces,
 ): Pick<OutboundRule, "distribution" | "choices" | "totalWeight"> {
   if (distribution.kind === "empty") return { distribution: "empty", choices: [], totalWeight: 0 };
   const choices = distribution.backends.map(({ backend, weight, filters }) => ({
-    backend: placeOf(backend),
+    backend: places.indexOf(backend),
     weight,
-    filters,
+    filters: filters.map((filter) => compileFilter(filter, places)),
   }));
   const totalWeight = choices.reduce((sum, { weight }) => sum + weight, 0);
   return { distribution: distribution.kind, choices, totalWeight };
 }
 
 function compileBackend({ meta, dispatch }: Backend): BackendEntry {
-  if (dispatch.kind !== "balancer") return { meta, dispatch };
-  const { kind, authority, load } = dispatch;
-  return { meta, dispatch: { kind, authority, ...load } };
+  switch (dispatch.kind) {
+    case "balancer": {
+      const { kind, authority, load } = dispatch;
+      return { meta, dispatch: { kind, authority, ...load } };
+    }
+    case "static": {
+      const { kind, hosts } = dispatch;
+      return { meta, dispatch: { kind, hosts, ...defaultLoad } };
+    }
+    case "lambda":
+      return { meta, dispatch: { kind: "lambda", function: discloseKeys(dispatch.function) } };
+    case "forward":
+    case "fail":
+      return { meta, dispatch };
+  }
+}
+
+function discloseKeys(lambda: LambdaFunction): LambdaEntry {
+  return {
+    ...lambda,
+    accessKey: lambda.accessKey.reveal(),
+    secretKey: lambda.secretKey.reveal(),
+    sessionToken: lambda.sessionToken.reveal(),
+  };
 }
 
 function opaqueAsHttp({ meta, refusal, backends }: OpaqueRoute): OutboundHttpRoute {
   const filters = refusal === "" ? [] : [failAlways(...refusals[refusal])];
-  const rule = { matches: [everyRequest], filters, backends, requestTimeoutMs: 0 };
+  const rule = {
+    matches: [everyRequest],
+    filters,
+    backends,
+    timeouts: noTimeouts,
+    retry: undefined,
+    session: undefined,
+  };
   return { meta, hosts: [], rules: [rule] };
 }
 

@@ -3,15 +3,20 @@ import {
   type Backend,
   type Distribution,
   defaultLoad,
+  defaultLoadPenalty,
+  type LoadPenalty,
   type PeakEwma,
   type RouteBackend,
 } from "../model/backend.ts";
 import { type Filter, failAlways } from "../model/filter.ts";
+import { fromWireLambda, fromWireStatic, toWireLambda, toWireStatic } from "./backend-extension.ts";
 import { report, type Trace, under } from "./decode.ts";
 import { fromWireDuration, toWireDuration } from "./duration.ts";
 import { fromWireEndpoint, toWireEndpoint } from "./endpoint.ts";
 import type {
   Backend_BalanceP2c,
+  Backend_BalanceP2c_PenaltyPeakEwma,
+  Backend_BalanceP2cSchema,
   BackendSchema,
   HttpRoute_Distribution,
   OpaqueRoute_Distribution,
@@ -35,16 +40,14 @@ export function toWireBackend({ meta, dispatch }: Backend): MessageInitShape<typ
           case: "balancer",
           value: {
             discovery: { kind: { case: "dst", value: { path: dispatch.authority } } },
-            load: {
-              case: "peakEwma",
-              value: {
-                defaultRtt: toWireDuration(dispatch.load.defaultRttMs),
-                decay: toWireDuration(dispatch.load.decayMs),
-              },
-            },
+            load: toWireLoad(dispatch.load),
           },
         },
       };
+    case "static":
+      return { ...shared, kind: { case: "static", value: toWireStatic(dispatch.hosts) } };
+    case "lambda":
+      return { ...shared, kind: { case: "lambda", value: toWireLambda(dispatch.function) } };
     case "fail":
       return shared;
   }
@@ -63,7 +66,7 @@ export function fromWireBackend(message: WireBackend | undefined, trace: Trace):
       const at = under(trace, "forward");
       const endpoint = fromWireEndpoint(message.kind.value, at);
       if (endpoint === undefined) return failing(meta, `${at.path}: cannot be used`);
-      return { backend: { meta, dispatch: { kind: "forward", endpoint } }, refusal: undefined };
+      return usable(meta, { kind: "forward", endpoint });
     }
     case "balancer": {
       const { discovery } = message.kind.value;
@@ -73,14 +76,25 @@ export function fromWireBackend(message: WireBackend | undefined, trace: Trace):
         return failing(meta, report(at, "does not say which endpoints to ask for"));
       }
       const load = fromWireLoad(message.kind.value, at);
-      return {
-        backend: { meta, dispatch: { kind: "balancer", authority, load } },
-        refusal: undefined,
-      };
+      return usable(meta, { kind: "balancer", authority, load });
+    }
+    case "static": {
+      const at = under(trace, "static");
+      const hosts = fromWireStatic(message.kind.value, at);
+      return hosts === undefined
+        ? failing(meta, `${at.path}: cannot be used`)
+        : usable(meta, { kind: "static", hosts });
+    }
+    case "lambda": {
+      const at = under(trace, "lambda");
+      const lambda = fromWireLambda(message.kind.value, at);
+      return lambda === undefined
+        ? failing(meta, `${at.path}: cannot be used`)
+        : usable(meta, { kind: "lambda", function: lambda });
     }
     case undefined:
       // A backend of no kind is how the contract says that nothing can be reached; a filter beside it says why.
-      return { backend: { meta, dispatch: { kind: "fail" } }, refusal: undefined };
+      return usable(meta, { kind: "fail" });
   }
 }
 
@@ -183,8 +197,30 @@ function fromWireRouteBackend(
   return { backend, filters: message === undefined ? [] : readFilters(message, trace) };
 }
 
+function usable(meta: Backend["meta"], dispatch: Backend["dispatch"]): ReadBackend {
+  return { backend: { meta, dispatch }, refusal: undefined };
+}
+
 function failing(meta: Backend["meta"], refusal: string): ReadBackend {
   return { backend: { meta, dispatch: { kind: "fail" } }, refusal };
+}
+
+type LoadInit = NonNullable<
+  Exclude<MessageInitShape<typeof Backend_BalanceP2cSchema>, { $typeName: string }>["load"]
+>;
+
+function toWireLoad({ defaultRttMs, decayMs, penalty }: PeakEwma): LoadInit {
+  const value = { defaultRtt: toWireDuration(defaultRttMs), decay: toWireDuration(decayMs) };
+  if (penalty === undefined) return { case: "peakEwma", value };
+  return {
+    case: "penaltyPeakEwma",
+    value: {
+      ...value,
+      penalty: toWireDuration(penalty.penaltyMs),
+      maxRetryAfter: toWireDuration(penalty.maxRetryAfterMs),
+      penaltyDecay: toWireDuration(penalty.decayMs),
+    },
+  };
 }
 
 /** How load is estimated opens nothing and refuses nothing, so that Linkerd's defaults can stand in. */
@@ -193,12 +229,21 @@ function fromWireLoad({ load }: Backend_BalanceP2c, trace: Trace): PeakEwma {
     report(trace, "says nothing about load; the defaults are taken");
     return defaultLoad;
   }
-  if (load.case === "penaltyPeakEwma") {
-    report(trace, "asks for penalties, which are not supported; response times alone count");
-  }
   const { defaultRtt, decay } = load.value;
-  return {
+  const shared = {
     defaultRttMs: (defaultRtt && fromWireDuration(defaultRtt)) || defaultLoad.defaultRttMs,
     decayMs: (decay && fromWireDuration(decay)) || defaultLoad.decayMs,
+  };
+  return load.case === "peakEwma" ? shared : { ...shared, penalty: fromWirePenalty(load.value) };
+}
+
+/** A penalty of 0 and a hint that is never believed are wishes; a window of 0 is none. */
+function fromWirePenalty(message: Backend_BalanceP2c_PenaltyPeakEwma): LoadPenalty {
+  const { penalty, maxRetryAfter, penaltyDecay } = message;
+  const { penaltyMs, maxRetryAfterMs, decayMs } = defaultLoadPenalty;
+  return {
+    penaltyMs: (penalty && fromWireDuration(penalty)) ?? penaltyMs,
+    maxRetryAfterMs: (maxRetryAfter && fromWireDuration(maxRetryAfter)) ?? maxRetryAfterMs,
+    decayMs: (penaltyDecay && fromWireDuration(penaltyDecay)) || decayMs,
   };
 }

@@ -5,12 +5,18 @@ import {
   failAlways,
   type HeaderModifier,
   type HeaderValue,
-  type PathModifier,
   type Redirect,
 } from "../model/filter.ts";
 import { isFieldValue, isToken } from "../std/field.ts";
 import { unreachable } from "../std/unreachable.ts";
 import { report, type Trace } from "./decode.ts";
+import {
+  extensionFilterNames,
+  fromWireExtensionFilter,
+  isExtensionFilter,
+  toWireExtensionFilter,
+} from "./filter-extension.ts";
+import { brokenFilter, fromWireReplacement, isUrlText, toWireReplacement } from "./filter-parts.ts";
 import type {
   HttpFailureInjector,
   HttpFailureInjectorSchema,
@@ -19,7 +25,6 @@ import type {
   RequestRedirect,
   RequestRedirectSchema,
   ResponseHeaderModifier,
-  PathModifier as WirePathModifier,
 } from "./gen/linkerd/http_route_pb.ts";
 import {
   type Headers,
@@ -41,20 +46,26 @@ import { fromOctets, toOctets } from "./octets.ts";
 export function toWireOutboundFilter(
   filter: Filter,
 ): MessageInitShape<typeof OutboundFilterSchema> {
+  if (isExtensionFilter(filter)) return toWireExtensionFilter(filter);
   return filter.kind === "response-headers"
     ? { kind: { case: "responseHeaderModifier", value: toWireModifier(filter.modifier) } }
     : toWireSharedFilter(filter);
 }
 
-/** Inbound routes of the contract have no response header modifier; a rule that needs one fails instead of losing it. */
+/** Inbound routes of the contract have few filters; a rule that needs another fails instead of losing it. */
 export function toWireInboundFilter(filter: Filter): MessageInitShape<typeof InboundFilterSchema> {
-  if (filter.kind !== "response-headers") return toWireSharedFilter(filter);
-  const message = "ResponseHeaderModifier is not supported on inbound routes";
+  if (isExtensionFilter(filter)) return refuseInbound(extensionFilterNames[filter.kind]);
+  return filter.kind === "response-headers"
+    ? refuseInbound("ResponseHeaderModifier")
+    : toWireSharedFilter(filter);
+}
+
+function refuseInbound(name: string): SharedInit {
+  const message = `${name} is not supported on inbound routes`;
   const value = toWireFailure({ status: 500, message, numerator: 1, denominator: 1 });
   return { kind: { case: "failureInjector", value } };
 }
 
-/** A filter that cannot be read answers for its requests: Gateway API HTTPRouteFilter forbids to skip it. */
 export function fromWireFilter({ kind }: OutboundFilter | InboundFilter, trace: Trace): Filter {
   switch (kind.case) {
     case "failureInjector":
@@ -66,12 +77,15 @@ export function fromWireFilter({ kind }: OutboundFilter | InboundFilter, trace: 
     case "responseHeaderModifier":
       return fromWireModifier(kind.value, "response-headers", trace);
     case undefined:
-      return broken(trace, "is of no known kind");
+      return brokenFilter(trace, "is of no known kind");
+    case "urlRewrite":
+    case "mirror":
+    case "cors":
+    case "externalAuth":
+    case "directResponse":
+    case "delay":
+      return fromWireExtensionFilter(kind, trace);
   }
-}
-
-function broken(trace: Trace, reason: string): Filter {
-  return failAlways(500, report(trace, reason));
 }
 
 type SharedInit = {
@@ -84,7 +98,9 @@ type SharedInit = {
       };
 };
 
-function toWireSharedFilter(filter: Exclude<Filter, { kind: "response-headers" }>): SharedInit {
+function toWireSharedFilter(
+  filter: Extract<Filter, { kind: "failure" | "redirect" | "request-headers" }>,
+): SharedInit {
   switch (filter.kind) {
     case "failure":
       return { kind: { case: "failureInjector", value: toWireFailure(filter.failure) } };
@@ -109,7 +125,7 @@ function toWireFailure({
 /** A share that cannot be computed is everything; a status that cannot be sent is 500. */
 function fromWireFailure({ status, message, ratio }: HttpFailureInjector, trace: Trace): Filter {
   const { numerator = 1, denominator = 1 } = ratio ?? {};
-  if (status < 200 || status > 599) return broken(trace, `has no usable status (${status})`);
+  if (status < 200 || status > 599) return brokenFilter(trace, `has no usable status (${status})`);
   if (denominator === 0) {
     report(trace, "has a denominator of 0, so every request is failed");
     return failAlways(status, message);
@@ -129,20 +145,20 @@ function toWireRedirect({
     port,
     status,
     ...(scheme === "" ? {} : { scheme: toWireScheme(scheme) }),
-    ...(path === undefined ? {} : { path: toWirePathModifier(path) }),
+    ...(path === undefined ? {} : { path: { replace: toWireReplacement(path) } }),
   };
 }
 
 function fromWireRedirect(redirect: RequestRedirect, trace: Trace): Filter {
   const scheme = redirect.scheme === undefined ? "" : fromWireScheme(redirect.scheme);
-  if (scheme === undefined) return broken(trace, "has no usable scheme");
-  const path = redirect.path === undefined ? "" : fromWirePathModifier(redirect.path);
+  if (scheme === undefined) return brokenFilter(trace, "has no usable scheme");
+  const path = redirect.path === undefined ? "" : fromWireReplacement(redirect.path.replace);
   if (path === undefined)
-    return broken(trace, "has a path without a replacement that begins with /");
+    return brokenFilter(trace, "has a path without a replacement that begins with /");
   const status = redirect.status === 0 ? 301 : redirect.status;
-  if (status < 300 || status > 399) return broken(trace, `has no usable status (${status})`);
-  if (redirect.port > 65_535) return broken(trace, `has no usable port (${redirect.port})`);
-  if (!isUrlText(redirect.host)) return broken(trace, "has no usable host");
+  if (status < 300 || status > 399) return brokenFilter(trace, `has no usable status (${status})`);
+  if (redirect.port > 65_535) return brokenFilter(trace, `has no usable port (${redirect.port})`);
+  if (!isUrlText(redirect.host)) return brokenFilter(trace, "has no usable host");
   return {
     kind: "redirect",
     redirect: {
@@ -172,24 +188,6 @@ function fromWireScheme({ type }: Scheme): string | undefined {
   return type.value === Scheme_Registered.HTTPS ? "https" : undefined;
 }
 
-/** The contract wants a slash in front; for a prefix it makes no difference, and a full path without it is none. */
-function toWirePathModifier({
-  kind,
-  value,
-}: PathModifier): MessageInitShape<typeof RequestRedirectSchema>["path"] {
-  return { replace: { case: kind, value: value.startsWith("/") ? value : `/${value}` } };
-}
-
-function fromWirePathModifier({ replace }: WirePathModifier): PathModifier | undefined {
-  if (replace.case === undefined || !replace.value.startsWith("/")) return undefined;
-  return isUrlText(replace.value) ? { kind: replace.case, value: replace.value } : undefined;
-}
-
-/** What goes into a Location must not end the header or the URL. */
-function isUrlText(text: string): boolean {
-  return /^[\u0021-\u007e]*$/.test(text);
-}
-
 function toWireModifier({ set, add, remove }: HeaderModifier): {
   readonly set: MessageInitShape<typeof HeadersSchema>;
   readonly add: MessageInitShape<typeof HeadersSchema>;
@@ -206,7 +204,7 @@ function fromWireModifier(
   const set = fromWireHeaders(modifier.set);
   const add = fromWireHeaders(modifier.add);
   if (set === undefined || add === undefined || !modifier.remove.every(isToken)) {
-    return broken(trace, "has a name or a value that cannot stand in a header");
+    return brokenFilter(trace, "has a name or a value that cannot stand in a header");
   }
   return { kind, modifier: { set, add, remove: modifier.remove } };
 }

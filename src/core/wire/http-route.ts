@@ -1,5 +1,4 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { Distribution } from "../model/backend.ts";
 import { type Filter, failAlways } from "../model/filter.ts";
 import type {
   InboundHttpRoute,
@@ -8,10 +7,10 @@ import type {
   OutboundHttpRule,
 } from "../model/http-route.ts";
 import type { HttpMatch } from "../model/match.ts";
+import { noTimeouts } from "../model/timeouts.ts";
 import { fromWireAuthorizations, toWireAuthorizations } from "./authorization.ts";
 import { type FilterReader, fromWireDistribution, toWireDistribution } from "./backend.ts";
 import { report, type Trace, under } from "./decode.ts";
-import { fromWireDuration, toWireDuration } from "./duration.ts";
 import { fromWireFilter, toWireInboundFilter, toWireOutboundFilter } from "./filter.ts";
 import type {
   HttpRoute as WireInboundRoute,
@@ -26,6 +25,9 @@ import type {
 } from "./gen/linkerd/outbound_pb.ts";
 import { fromWireHosts, fromWireMatches, toWireHost, toWireMatch } from "./match.ts";
 import { fromWireMeta, toWireMeta } from "./meta.ts";
+import { fromWireRetry, toWireRetry } from "./retry.ts";
+import { fromWireSession, toWireSession } from "./session.ts";
+import { fromWireTimeouts, toWireTimeouts } from "./timeouts.ts";
 
 export function toWireOutboundRoute({
   meta,
@@ -96,32 +98,48 @@ function toWireOutboundRule({
   matches,
   filters,
   backends,
-  requestTimeoutMs,
+  timeouts,
+  retry,
+  session,
 }: OutboundHttpRule): MessageInitShape<typeof HttpRoute_RuleSchema> {
-  const timeout = requestTimeoutMs === 0 ? undefined : toWireDuration(requestTimeoutMs);
   return {
     matches: matches.map(toWireMatch),
     filters: filters.map(toWireOutboundFilter),
     backends: toWireDistribution(backends, toWireOutboundFilter),
-    // The first of the two is for readers that are older than the second.
-    ...(timeout === undefined ? {} : { requestTimeout: timeout, timeouts: { request: timeout } }),
+    ...toWireTimeouts(timeouts),
+    ...(retry === undefined ? {} : { retry: toWireRetry(retry) }),
+    ...(session === undefined ? {} : { sessionPersistence: toWireSession(session) }),
   };
 }
 
 /** A rule that cannot be carried out answers 500 for the requests that it takes. */
 function fromWireOutboundRule(rule: HttpRoute_Rule, trace: Trace): OutboundHttpRule {
   const matches = fromWireMatches(rule.matches, trace);
-  reportUnsupported(rule, trace);
+  if (rule.allowL5dRequestHeaders) {
+    report(under(trace, "allowL5dRequestHeaders"), "is not supported");
+  }
   const backends = fromWireDistribution(rule.backends, readFilters, under(trace, "backends"));
   if (backends === undefined) {
     return failingRule(matches, `${trace.path}: has no backends that can be used`);
   }
-  const timeout = rule.timeouts?.request ?? rule.requestTimeout;
-  const requestTimeoutMs = timeout === undefined ? 0 : fromWireDuration(timeout);
-  if (requestTimeoutMs === undefined) {
-    return failingRule(matches, report(under(trace, "timeouts"), "must not be negative"));
+  const timeouts = fromWireTimeouts(rule, trace);
+  if (timeouts === undefined) {
+    return failingRule(matches, `${trace.path}: has timeouts that cannot be kept`);
   }
-  return { matches, filters: fromWireFilters(rule.filters, trace), backends, requestTimeoutMs };
+  const session =
+    rule.sessionPersistence &&
+    fromWireSession(rule.sessionPersistence, under(trace, "sessionPersistence"));
+  if (session === undefined && rule.sessionPersistence !== undefined) {
+    return failingRule(matches, `${trace.path}: has a session that cannot be kept`);
+  }
+  return {
+    matches,
+    filters: fromWireFilters(rule.filters, trace),
+    backends,
+    timeouts,
+    retry: rule.retry && fromWireRetry(rule.retry, under(trace, "retry")),
+    session,
+  };
 }
 
 const readFilters: FilterReader = (routeBackend, trace) =>
@@ -134,23 +152,14 @@ function fromWireFilters(
   return filters.map((filter, at) => fromWireFilter(filter, under(trace, "filters", at)));
 }
 
-function failingRule(matches: readonly HttpMatch[], reason: string): OutboundHttpRule {
-  const backends: Distribution = { kind: "empty" };
-  return { matches, filters: [failAlways(500, reason)], backends, requestTimeoutMs: 0 };
-}
-
-/** Requests go on without these; that they do is said aloud. */
-function reportUnsupported(rule: HttpRoute_Rule, trace: Trace): void {
-  if (rule.retry !== undefined) {
-    report(under(trace, "retry"), "is not supported; requests are sent once");
-  }
-  if (rule.timeouts?.response !== undefined || rule.timeouts?.idle !== undefined) {
-    report(
-      under(trace, "timeouts"),
-      "has limits for responses or silence, which are not supported",
-    );
-  }
-  if (rule.allowL5dRequestHeaders) {
-    report(under(trace, "allowL5dRequestHeaders"), "is not supported");
-  }
+/** What stands in for a rule that cannot be carried out. */
+export function failingRule(matches: readonly HttpMatch[], reason: string): OutboundHttpRule {
+  return {
+    matches,
+    filters: [failAlways(500, reason)],
+    backends: { kind: "empty" },
+    timeouts: noTimeouts,
+    retry: undefined,
+    session: undefined,
+  };
 }

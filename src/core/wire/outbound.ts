@@ -1,7 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { normaliseAuthority, targetOf } from "../model/authority.ts";
 import { type Filter, failAlways } from "../model/filter.ts";
-import type { OutboundHttpRoute } from "../model/http-route.ts";
 import { everyRequest } from "../model/match.ts";
 import type { Meta } from "../model/meta.ts";
 import type { OpaqueRoute, OutboundPolicy, OutboundTarget } from "../model/outbound-policy.ts";
@@ -9,15 +8,16 @@ import { parseWorkload, type Workload } from "../model/workload.ts";
 import { formatIp } from "../std/ip.ts";
 import { fail, fault, ok, type Result } from "../std/result.ts";
 import { unreachable } from "../std/unreachable.ts";
+import { fromWireAccrual, toWireAccrual } from "./accrual.ts";
 import { type FilterReader, fromWireDistribution, toWireDistribution } from "./backend.ts";
 import { type Decoded, decode, report, type Trace, under } from "./decode.ts";
 import { toWireDuration } from "./duration.ts";
 import {
-  type HttpRoute,
   type OpaqueRoute_Filter,
   type OpaqueRoute_FilterSchema,
   OutboundPolicySchema,
   type ProxyProtocol,
+  type ProxyProtocol_Http1,
   type ProxyProtocolSchema,
   type TlsRoute,
   type TlsRoute_Filter,
@@ -25,9 +25,10 @@ import {
   type OpaqueRoute as WireOpaqueRoute,
   type OutboundPolicy as WireOutboundPolicy,
 } from "./gen/linkerd/outbound_pb.ts";
-import { fromWireOutboundRoute, toWireOutboundRoute } from "./http-route.ts";
+import { failingRule, fromWireOutboundRoute, toWireOutboundRoute } from "./http-route.ts";
 import { fromWireMeta, toWireMeta } from "./meta.ts";
 import { fromWireTcpAddress } from "./net.ts";
+import { withoutExtensions } from "./without-extensions.ts";
 
 /** What Linkerd's controller sends; its proxy requires it and then goes by its own setting. */
 const detectTimeout = toWireDuration(10_000);
@@ -60,10 +61,14 @@ export function fromWireTrafficSpec(
   }
 }
 
-export function toWireOutbound(policy: OutboundPolicy): WireOutboundPolicy {
+/** `extensions`: whether the client reads the fields of `weft.v1`, which it says by `weft-api: 1` in the metadata of its watch. */
+export function toWireOutbound(
+  policy: OutboundPolicy,
+  { extensions }: { readonly extensions: boolean },
+): WireOutboundPolicy {
   return create(OutboundPolicySchema, {
     metadata: toWireMeta(policy.parent),
-    protocol: toWireProtocol(policy),
+    protocol: toWireProtocol(extensions ? policy : withoutExtensions(policy)),
   });
 }
 
@@ -80,9 +85,13 @@ type Body = Omit<OutboundPolicy, "parent">;
 function toWireProtocol({
   protocol,
   httpRoutes,
+  accrual,
   opaque,
 }: OutboundPolicy): MessageInitShape<typeof ProxyProtocolSchema> {
-  const routes = httpRoutes.map(toWireOutboundRoute);
+  const http = {
+    routes: httpRoutes.map(toWireOutboundRoute),
+    ...(accrual === undefined ? {} : { failureAccrual: toWireAccrual(accrual) }),
+  };
   switch (protocol) {
     case "detect":
       return {
@@ -91,16 +100,16 @@ function toWireProtocol({
           value: {
             timeout: detectTimeout,
             opaque: { routes: [toWireOpaque(opaque)] },
-            http1: { routes },
-            http2: { routes },
+            http1: http,
+            http2: http,
           },
         },
       };
     case "http1":
-      return { kind: { case: "http1", value: { routes } } };
+      return { kind: { case: "http1", value: http } };
     case "http2":
     case "grpc":
-      return { kind: { case: "http2", value: { routes } } };
+      return { kind: { case: "http2", value: http } };
     case "opaque":
       return { kind: { case: "opaque", value: { routes: [toWireOpaque(opaque)] } } };
     case "tls":
@@ -119,19 +128,19 @@ function fromWireProtocol(message: ProxyProtocol | undefined, parent: Meta, trac
       if (http1 === undefined) return refuseAll(parent, report(at, "has no routes for HTTP"));
       return {
         protocol: "detect",
-        httpRoutes: fromWireHttp(http1, under(at, "http1")),
+        ...fromWireHttp(http1, under(at, "http1")),
         opaque: fromWireOpaque(opaque?.routes ?? [], parent, under(at, "opaque")),
       };
     }
     case "http1":
     case "http2": {
-      const httpRoutes = fromWireHttp(kind.value, under(trace, kind.case));
-      return { protocol: kind.case, httpRoutes, opaque: refusedOpaque(parent) };
+      const http = fromWireHttp(kind.value, under(trace, kind.case));
+      return { protocol: kind.case, ...http, opaque: refusedOpaque(parent) };
     }
     case "opaque":
     case "tls": {
       const opaque = fromWireOpaque(kind.value.routes, parent, under(trace, kind.case));
-      return { protocol: kind.case, httpRoutes: [], opaque };
+      return { protocol: kind.case, httpRoutes: [], accrual: undefined, opaque };
     }
     case "grpc":
       return refuseAll(parent, report(trace, "asks for gRPC routes, which are not supported"));
@@ -140,26 +149,24 @@ function fromWireProtocol(message: ProxyProtocol | undefined, parent: Meta, trac
   }
 }
 
-type WireHttp = { readonly routes: readonly HttpRoute[]; readonly failureAccrual?: unknown };
+type WireHttp = Pick<ProxyProtocol_Http1, "routes" | "failureAccrual">;
 
-function fromWireHttp({ routes, failureAccrual }: WireHttp, trace: Trace): OutboundHttpRoute[] {
-  if (failureAccrual !== undefined) {
-    report(under(trace, "failureAccrual"), "is not supported; endpoints are not taken out");
-  }
-  return routes.map((route, at) => fromWireOutboundRoute(route, under(trace, "routes", at)));
+function fromWireHttp(
+  { routes, failureAccrual }: WireHttp,
+  trace: Trace,
+): Pick<OutboundPolicy, "httpRoutes" | "accrual"> {
+  return {
+    httpRoutes: routes.map((route, at) => fromWireOutboundRoute(route, under(trace, "routes", at))),
+    accrual: failureAccrual && fromWireAccrual(failureAccrual, under(trace, "failureAccrual")),
+  };
 }
 
 /** HTTP requests get 500 and the reason; bytes get a closed connection. */
 function refuseAll(parent: Meta, reason: string): Body {
-  const rule = {
-    matches: [everyRequest],
-    filters: [failAlways(500, reason)],
-    backends: { kind: "empty" },
-    requestTimeoutMs: 0,
-  } as const;
   return {
     protocol: "detect",
-    httpRoutes: [{ meta: parent, hosts: [], rules: [rule] }],
+    httpRoutes: [{ meta: parent, hosts: [], rules: [failingRule([everyRequest], reason)] }],
+    accrual: undefined,
     opaque: refusedOpaque(parent),
   };
 }

@@ -1,6 +1,8 @@
 import test from "ava";
 import {
+  delayFor,
   failureHits,
+  isHit,
   modifyPath,
   type RedirectView,
   redirectLocation,
@@ -115,4 +117,17 @@ test("failureHits() hits every request, or none", (t) => {
   t.deepEqual(share(5, 1), [true, true, true]);
   t.deepEqual(share(0, 100), [false, false, false]);
   t.deepEqual(share(0, 0), [true, true, true]);
+});
+
+test("delayFor() holds its share of the requests back", (t) => {
+  const delay = { delayMs: 250, numerator: 1, denominator: 4 };
+  t.deepEqual(
+    [0, 0.24, 0.25, 0.99].map((random) => delayFor(delay, random)),
+    [250, 250, 0, 0],
+  );
+});
+
+test("isHit() hits nothing of no share, and everything of a whole one", (t) => {
+  t.false(isHit({ numerator: 0, denominator: 100 }, 0));
+  t.true(isHit({ numerator: 100, denominator: 100 }, 0.999_999));
 });

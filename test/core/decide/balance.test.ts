@@ -2,16 +2,21 @@ import test from "ava";
 import fc from "fast-check";
 import {
   begin,
+  defaultSlowStartMs,
   end,
   firstOf,
+  firstShare,
   lessLoaded,
   load,
   loadSlots,
   minResponseMs,
   observe,
+  penalize,
   pickTwo,
+  pickWarm,
   secondOf,
   startLoad,
+  warmUp,
 } from "../../../src/core/decide/balance.ts";
 
 const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
@@ -115,4 +120,83 @@ test("lessLoaded() spreads requests over equal endpoints", (t) => {
   }
   const inFlight = [0, 1, 2, 3].map((at) => load(state, at, { nowMs: 0, decayMs }) / 30 - 1);
   t.true(Math.max(...inFlight) - Math.min(...inFlight) <= 3, inFlight.join(" "));
+});
+
+const penalty = { penaltyMs: 5_000, maxRetryAfterMs: 300_000, decayMs: 10_000 };
+
+test("penalize() makes an endpoint that fails look slow, and less so over time", (t) => {
+  const state = endpoints(2);
+  penalize(state, 1, penalty, { nowMs: 0, retryAfterMs: undefined });
+  t.is(load(state, 1, { nowMs: 0, decayMs }), 5_030);
+  t.is(load(state, 0, { nowMs: 0, decayMs }), 30);
+  const later = load(state, 1, { nowMs: 10_000, decayMs });
+  t.true(Math.abs(later - 5_030 / Math.E) < 0.001, `load is ${later}`);
+});
+
+test("penalize() takes what the response asked for, up to the most", (t) => {
+  const state = endpoints(3);
+  for (const [at, retryAfterMs] of [60_000, 1e9, 0].entries()) {
+    penalize(state, at, penalty, { nowMs: 0, retryAfterMs });
+  }
+  const loads = [0, 1, 2].map((at) => load(state, at, { nowMs: 0, decayMs }));
+  t.deepEqual(loads, [60_030, 300_030, 30]);
+});
+
+test("penalize() does not add up, and never shortens a longer penalty", (t) => {
+  const state = endpoints(1);
+  penalize(state, 0, penalty, { nowMs: 0, retryAfterMs: undefined });
+  penalize(state, 0, penalty, { nowMs: 0, retryAfterMs: undefined });
+  penalize(state, 0, penalty, { nowMs: 0, retryAfterMs: 1 });
+  t.is(load(state, 0, { nowMs: 0, decayMs }), 5_030);
+});
+
+test("startLoad() forgets the penalty of the endpoint that had the place before", (t) => {
+  const state = endpoints(1);
+  penalize(state, 0, penalty, { nowMs: 0, retryAfterMs: undefined });
+  startLoad(state, 0, 30, 0);
+  t.is(load(state, 0, { nowMs: 0, decayMs }), 30);
+});
+
+/** Requests of a hundred that the second endpoint of two gets, when nothing is in flight and it is the faster one. */
+function shareOfSecond(state: Float64Array, nowMs: number): number {
+  let taken = 0;
+  for (let at = 0; at < 100; at++) {
+    const start = { nowMs, decayMs, slowStartMs: defaultSlowStartMs, random01: at / 100 };
+    if (pickWarm(state, pickTwo(2, 0, 0), start) === 1) taken++;
+  }
+  return taken;
+}
+
+test("pickWarm() ramps the share of an endpoint that has just come", (t) => {
+  const state = endpoints(2);
+  startLoad(state, 1, 1, 100_000);
+  observe(state, 0, 500, { nowMs: 100_000, decayMs });
+  const shares = [0, 500, 2_500, 5_000, 9_000, 10_000].map((ms) =>
+    shareOfSecond(state, 100_000 + ms),
+  );
+  t.deepEqual(shares, [firstShare * 100, 10, 25, 50, 90, 100]);
+});
+
+test("pickWarm() ramps again after warmUp()", (t) => {
+  const state = endpoints(2);
+  observe(state, 0, 500, { nowMs: 100_000, decayMs });
+  t.is(shareOfSecond(state, 100_000), 100);
+  warmUp(state, 1, 100_000);
+  t.is(shareOfSecond(state, 100_000), 10);
+});
+
+test("pickWarm() hands nothing over between endpoints that began together, or to itself", (t) => {
+  const state = endpoints(2);
+  observe(state, 0, 500, { nowMs: 0, decayMs });
+  t.is(shareOfSecond(state, 0), 100);
+  const start = { nowMs: 0, decayMs, slowStartMs: defaultSlowStartMs, random01: 0.99 };
+  t.is(pickWarm(endpoints(1), pickTwo(1, 0, 0), start), 0);
+});
+
+test("pickWarm() without slow start is lessLoaded()", (t) => {
+  const state = endpoints(2);
+  startLoad(state, 1, 1, 100_000);
+  observe(state, 0, 500, { nowMs: 100_000, decayMs });
+  const start = { nowMs: 100_000, decayMs, slowStartMs: 0, random01: 0.99 };
+  t.is(pickWarm(state, pickTwo(2, 0, 0), start), 1);
 });

@@ -1,6 +1,7 @@
 import test from "ava";
 import fc from "fast-check";
 import { noBackend, pickBackend } from "../../../src/core/decide/pick-backend.ts";
+import { noTimeouts } from "../../../src/core/model/timeouts.ts";
 import type { OutboundRule } from "../../../src/core/table/outbound.ts";
 
 function rule(
@@ -12,7 +13,9 @@ function rule(
     distribution,
     choices: weights.map((weight, backend) => ({ backend, weight, filters: [] })),
     totalWeight: weights.reduce((sum, weight) => sum + weight, 0),
-    requestTimeoutMs: 0,
+    timeouts: noTimeouts,
+    retry: undefined,
+    session: undefined,
   };
 }
 

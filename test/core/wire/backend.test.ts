@@ -4,6 +4,7 @@ import {
   type Backend,
   type Distribution,
   defaultLoad,
+  defaultLoadPenalty,
   type RouteBackend,
 } from "../../../src/core/model/backend.ts";
 import { defaultMeta } from "../../../src/core/model/meta.ts";
@@ -14,6 +15,7 @@ import {
 } from "../../../src/core/wire/backend.ts";
 import { decode } from "../../../src/core/wire/decode.ts";
 import {
+  type Backend_BalanceP2c_PenaltyPeakEwmaSchema,
   type Backend_BalanceP2cSchema,
   BackendSchema,
   HttpRoute_DistributionSchema,
@@ -49,7 +51,6 @@ test("fromWireBackend() balances by the defaults where load is not described", (
   const loads: readonly [Balancer, number][] = [
     [{ discovery }, 1],
     [{ discovery, load }, 0],
-    [{ discovery, load: { case: "penaltyPeakEwma", value: {} } }, 1],
     [{ discovery, load: { case: "peakEwma", value: { decay: { seconds: -1n } } } }, 0],
   ];
   for (const [value, faults] of loads) {
@@ -58,6 +59,18 @@ test("fromWireBackend() balances by the defaults where load is not described", (
     t.is(read.faults, faults);
     t.like(read.backend.dispatch, { kind: "balancer", load: defaultLoad });
   }
+});
+
+test("fromWireBackend() takes Linkerd's penalty where none is described", (t) => {
+  const read = (value: Init<typeof Backend_BalanceP2c_PenaltyPeakEwmaSchema>): unknown => {
+    const { dispatch } = balancer({ discovery, load: { case: "penaltyPeakEwma", value } }).backend;
+    return dispatch.kind === "balancer" ? dispatch.load : undefined;
+  };
+  t.deepEqual(read({}), { ...defaultLoad, penalty: defaultLoadPenalty });
+  t.deepEqual(read({ maxRetryAfter: {}, penaltyDecay: {}, penalty: { seconds: -1n } }), {
+    ...defaultLoad,
+    penalty: { ...defaultLoadPenalty, maxRetryAfterMs: 0 },
+  });
 });
 
 test("fromWireBackend() has no reason to refuse where none can be reached", (t) => {

@@ -64,7 +64,35 @@ const required: Readonly<Record<string, readonly (readonly [field: string, value
   "io.linkerd.proxy.http_route.Ratio": [["denominator", 0]],
   "io.linkerd.proxy.outbound.OutboundPolicy": [["protocol", undefined]],
   "io.linkerd.proxy.outbound.HttpRoute.Rule": [["backends", undefined]],
-  "io.linkerd.proxy.outbound.RouteBackend": [["backend", undefined]],
+  "io.linkerd.proxy.outbound.HttpRoute.RouteBackend": [["backend", undefined]],
+  "io.linkerd.proxy.outbound.HttpRoute.Mirror": [
+    ["backend", undefined],
+    ["denominator", 0],
+  ],
+  "io.linkerd.proxy.outbound.HttpRoute.ExternalAuth": [
+    ["backend", undefined],
+    ["pathPrefix", "x y"],
+  ],
+  "io.linkerd.proxy.outbound.HttpRoute.Retry": [
+    ["conditions", undefined],
+    ["maxRetries", 70_000],
+  ],
+  "io.linkerd.proxy.outbound.HttpRoute.Retry.Conditions.StatusRange": [["end", 0]],
+  "io.linkerd.proxy.outbound.ExponentialBackoff": [
+    ["maxBackoff", undefined],
+    ["jitterRatio", Number.NaN],
+  ],
+  "weft.v1.UrlRewrite": [["host", "a b"]],
+  "weft.v1.Cors": [["origins", [""]]],
+  "weft.v1.DirectResponse": [["status", 99]],
+  "weft.v1.Delay": [
+    ["delay", undefined],
+    ["denominator", 0],
+  ],
+  "weft.v1.RetryBudget": [["interval", undefined]],
+  "weft.v1.StaticHosts": [["hosts", []]],
+  "weft.v1.StaticHosts.Host": [["port", 0]],
+  "weft.v1.LambdaFunction": [["accessKey", ""]],
 };
 
 function requiredSites(node: Node, name: string): readonly Site[] {

@@ -5,6 +5,7 @@ import { failAlways } from "../../../src/core/model/filter.ts";
 import { everyRequest } from "../../../src/core/model/match.ts";
 import { defaultMeta, resourceMeta } from "../../../src/core/model/meta.ts";
 import type { OutboundPolicy } from "../../../src/core/model/outbound-policy.ts";
+import { noTimeouts } from "../../../src/core/model/timeouts.ts";
 import type { Decoded } from "../../../src/core/wire/decode.ts";
 import {
   type HttpRoute_RuleSchema,
@@ -48,11 +49,14 @@ const policy: OutboundPolicy = {
             kind: "first-available",
             backends: [{ backend, filters: [], weight: 1 }],
           },
-          requestTimeoutMs: 1_500,
+          timeouts: { ...noTimeouts, requestMs: 1_500 },
+          retry: undefined,
+          session: undefined,
         },
       ],
     },
   ],
+  accrual: undefined,
   opaque: {
     meta: defaultMeta("opaq"),
     refusal: "",
@@ -103,7 +107,7 @@ test("toWireOutbound() is what Linkerd's controller sends for a Service without 
       ],
     },
   ];
-  t.deepEqual(toJson(OutboundPolicySchema, toWireOutbound(policy)), {
+  t.deepEqual(toJson(OutboundPolicySchema, toWireOutbound(policy, { extensions: true })), {
     metadata: meta,
     protocol: {
       detect: {
@@ -117,15 +121,20 @@ test("toWireOutbound() is what Linkerd's controller sends for a Service without 
 });
 
 test("toWireOutbound() sends a gRPC policy as HTTP/2", (t) => {
-  t.is(toWireOutbound({ ...policy, protocol: "grpc" }).protocol?.kind.case, "http2");
+  t.is(
+    toWireOutbound({ ...policy, protocol: "grpc" }, { extensions: true }).protocol?.kind.case,
+    "http2",
+  );
 });
 
 test("toWireOutbound() sends no timeout where there is none", (t) => {
   const [route] = policy.httpRoutes;
   const [rule] = route?.rules ?? [];
   if (route === undefined || rule === undefined) throw new Error("The policy has no rule");
-  const httpRoutes = [{ ...route, rules: [{ ...rule, requestTimeoutMs: 0 }] }];
-  const { kind } = toWireOutbound({ ...policy, protocol: "http1", httpRoutes }).protocol ?? {};
+  const httpRoutes = [{ ...route, rules: [{ ...rule, timeouts: noTimeouts }] }];
+  const { kind } =
+    toWireOutbound({ ...policy, protocol: "http1", httpRoutes }, { extensions: true }).protocol ??
+    {};
   const sent = kind?.case === "http1" ? kind.value.routes[0]?.rules[0] : undefined;
   t.truthy(sent);
   t.is(sent?.timeouts, undefined);
@@ -148,11 +157,14 @@ test("fromWireOutbound() answers 500 for everything when the protocol is not kno
             matches: [everyRequest],
             filters: [failAlways(500, "protocol: is of no known kind")],
             backends: { kind: "empty" },
-            requestTimeoutMs: 0,
+            timeouts: noTimeouts,
+            retry: undefined,
+            session: undefined,
           },
         ],
       },
     ],
+    accrual: undefined,
     opaque: refusedOpaque(parent),
   });
 });
@@ -182,30 +194,38 @@ test("fromWireOutbound() fails a rule without backends, and keeps its matches", 
 });
 
 test("fromWireOutbound() fails a rule with a negative timeout, and reads the older field", (t) => {
-  const negative = withRule({ backends: empty, timeouts: { request: { seconds: -1n } } });
-  t.deepEqual(paths(negative), ["protocol.http1.routes[0].rules[0].timeouts"]);
-  t.is(negative.value.httpRoutes[0]?.rules[0]?.filters.length, 1);
+  for (const field of ["request", "backendRequest", "response", "idle"]) {
+    const negative = withRule({ backends: empty, timeouts: { [field]: { seconds: -1n } } });
+    t.deepEqual(paths(negative), ["protocol.http1.routes[0].rules[0].timeouts"]);
+    t.is(negative.value.httpRoutes[0]?.rules[0]?.filters.length, 1);
+  }
   const older = withRule({ backends: empty, requestTimeout: { seconds: 2n } });
-  t.is(older.value.httpRoutes[0]?.rules[0]?.requestTimeoutMs, 2_000);
+  t.is(older.value.httpRoutes[0]?.rules[0]?.timeouts.requestMs, 2_000);
 });
 
 test("fromWireOutbound() says what it does not support", (t) => {
-  const read = withRule({
-    backends: empty,
-    retry: {},
-    timeouts: { idle: { seconds: 1n } },
-    allowL5dRequestHeaders: true,
-  });
-  const rule = "protocol.http1.routes[0].rules[0]";
-  t.deepEqual(paths(read), [`${rule}.retry`, `${rule}.timeouts`, `${rule}.allowL5dRequestHeaders`]);
+  const read = withRule({ backends: empty, allowL5dRequestHeaders: true });
+  t.deepEqual(paths(read), ["protocol.http1.routes[0].rules[0].allowL5dRequestHeaders"]);
   t.deepEqual(read.value.httpRoutes[0]?.rules[0]?.filters, []);
-  const breaker = fromWireOutbound(
+});
+
+test("fromWireOutbound() fails a rule whose session cannot be kept", (t) => {
+  const read = withRule({ backends: empty, sessionPersistence: {} });
+  t.deepEqual(paths(read), ["protocol.http1.routes[0].rules[0].sessionPersistence"]);
+  t.like(read.value.httpRoutes[0]?.rules[0]?.filters[0], { failure: { status: 500 } });
+});
+
+test("fromWireOutbound() takes the breaker of HTTP/1 where the protocol is detected", (t) => {
+  const failureAccrual = {
+    kind: { case: "consecutiveFailures" as const, value: { maxFailures: 3, backoff: {} } },
+  };
+  const read = fromWireOutbound(
     create(OutboundPolicySchema, {
       metadata,
-      protocol: { kind: { case: "http2", value: { failureAccrual: {} } } },
+      protocol: { kind: { case: "detect", value: { http1: { failureAccrual }, opaque: {} } } },
     }),
   );
-  t.deepEqual(paths(breaker), ["protocol.http2.failureAccrual"]);
+  t.is(read.value.accrual?.maxConsecutiveFailures, 3);
 });
 
 test("fromWireOutbound() leaves the rules beside a broken one as they are", (t) => {

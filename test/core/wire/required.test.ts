@@ -3,12 +3,14 @@
  * held against every policy that the model allows.
  */
 import { isMessage } from "@bufbuild/protobuf";
+import type { Duration } from "@bufbuild/protobuf/wkt";
 import test from "ava";
 import fc from "fast-check";
 import { toWireUpdates } from "../../../src/core/wire/endpoint.ts";
 import { toWireInbound } from "../../../src/core/wire/inbound.ts";
 import { toWireOutbound } from "../../../src/core/wire/outbound.ts";
-import { anyEndpointSet, anyInboundPolicy, anyOutboundPolicy } from "../../arbitrary/model.ts";
+import { anyEndpointSet } from "../../arbitrary/backend.ts";
+import { anyInboundPolicy, anyOutboundPolicy } from "../../arbitrary/model.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 type Rule = (message: Fields) => boolean;
@@ -37,6 +39,11 @@ const text =
 const weighted: Rule = ({ backends }) =>
   (backends as { weight: number }[]).some(({ weight }) => weight > 0);
 
+function nanos(duration: unknown): bigint {
+  const { seconds, nanos: rest } = duration as Duration;
+  return seconds * 1_000_000_000n + BigInt(rest);
+}
+
 const rules: Readonly<Record<string, readonly Rule[]>> = {
   "net.IPAddress": [chosen("ip")],
   "net.IPNetwork": [has("ip")],
@@ -63,7 +70,9 @@ const rules: Readonly<Record<string, readonly Rule[]>> = {
   "outbound.HttpRoute": [has("metadata")],
   "outbound.HttpRoute.Rule": [
     has("backends"),
-    ({ timeouts, requestTimeout }) => (timeouts === undefined) === (requestTimeout === undefined),
+    ({ timeouts, requestTimeout }) =>
+      ((timeouts as Fields | undefined)?.["request"] === undefined) ===
+      (requestTimeout === undefined),
   ],
   "outbound.HttpRoute.Filter": [chosen("kind")],
   "outbound.HttpRoute.Distribution": [chosen("kind")],
@@ -84,6 +93,28 @@ const rules: Readonly<Record<string, readonly Rule[]>> = {
   "outbound.Backend.EndpointDiscovery": [chosen("kind")],
   "outbound.Backend.BalanceP2c": [has("discovery"), chosen("load")],
   "outbound.Backend.BalanceP2c.PeakEwma": [has("defaultRtt", "decay")],
+  "outbound.Backend.BalanceP2c.PenaltyPeakEwma": [
+    has("defaultRtt", "decay", "penalty", "maxRetryAfter", "penaltyDecay"),
+  ],
+  "outbound.HttpRoute.Retry": [
+    has("conditions", "backoff"),
+    ({ maxRetries }) => (maxRetries as number) <= 65_535,
+  ],
+  "outbound.HttpRoute.Retry.Conditions.StatusRange": [
+    ({ start, end }) =>
+      1 <= (start as number) && (start as number) <= (end as number) && (end as number) <= 599,
+  ],
+  "outbound.HttpRoute.Mirror": [has("backend")],
+  "outbound.HttpRoute.ExternalAuth": [has("backend")],
+  "outbound.FailureAccrual": [chosen("kind")],
+  "outbound.FailureAccrual.ConsecutiveFailures": [has("backoff")],
+  "outbound.FailureAccrual.Unified": [has("backoff", "decay")],
+  "outbound.ExponentialBackoff": [
+    has("minBackoff", "maxBackoff"),
+    ({ minBackoff, maxBackoff }) =>
+      nanos(minBackoff) <= nanos(maxBackoff) && nanos(maxBackoff) > 0n,
+    ({ jitterRatio }) => (jitterRatio as number) >= 0 && (jitterRatio as number) <= 100,
+  ],
   "inbound.Server": [has("protocol")],
   "inbound.ProxyProtocol": [chosen("kind")],
   "inbound.ProxyProtocol.Detect": [has("timeout")],
@@ -122,7 +153,9 @@ test("toWireOutbound(), toWireInbound() and toWireUpdates() leave out nothing th
   const held = new Map<string, number>();
   fc.assert(
     fc.property(anyOutboundPolicy, anyInboundPolicy, anyEndpointSet, (outbound, inbound, set) => {
-      t.deepEqual(breaches(toWireOutbound(outbound), held), []);
+      for (const extensions of [true, false]) {
+        t.deepEqual(breaches(toWireOutbound(outbound, { extensions }), held), []);
+      }
       t.deepEqual(breaches(toWireInbound(inbound), held), []);
       t.deepEqual(breaches(toWireUpdates(undefined, set), held), []);
     }),

@@ -11,7 +11,7 @@ import {
 import type { Filter } from "../../../src/core/model/filter.ts";
 import { endpointTable } from "../../../src/core/table/endpoints.ts";
 import { inboundTable } from "../../../src/core/table/inbound.ts";
-import { outboundTable } from "../../../src/core/table/outbound.ts";
+import { type FilterEntry, outboundTable } from "../../../src/core/table/outbound.ts";
 import { applyUpdate, toWireUpdates } from "../../../src/core/wire/endpoint.ts";
 import { UpdateSchema } from "../../../src/core/wire/gen/linkerd/destination_pb.ts";
 import { type Server, ServerSchema } from "../../../src/core/wire/gen/linkerd/inbound_pb.ts";
@@ -21,7 +21,8 @@ import {
 } from "../../../src/core/wire/gen/linkerd/outbound_pb.ts";
 import { fromWireInbound, toWireInbound } from "../../../src/core/wire/inbound.ts";
 import { fromWireOutbound, toWireOutbound } from "../../../src/core/wire/outbound.ts";
-import { anyEndpointSet, anyInboundPolicy, anyOutboundPolicy } from "../../arbitrary/model.ts";
+import { anyEndpointSet } from "../../arbitrary/backend.ts";
+import { anyInboundPolicy, anyOutboundPolicy } from "../../arbitrary/model.ts";
 import { anyPeer, anyRequest, viewOf } from "../../arbitrary/request.ts";
 import { damage, sitesOf } from "./damage.ts";
 
@@ -37,9 +38,9 @@ function isAdmitted(server: Server, request: RequestView, peer: Peer): boolean {
   return (table.filters[rule] ?? []).every(letsPass) && admitRequest(table, route, peer) >= 0;
 }
 
-function letsPass(filter: Filter): boolean {
+function letsPass(filter: Filter | FilterEntry): boolean {
   if (filter.kind === "failure") return filter.failure.numerator < filter.failure.denominator;
-  return filter.kind !== "redirect";
+  return filter.kind !== "redirect" && filter.kind !== "direct-response";
 }
 
 /** The rule that sends a request on, as text; undefined when it is refused. */
@@ -89,7 +90,7 @@ test("fromWireOutbound() sends no request by another rule because one is damaged
       fc.nat(),
       fc.array(anyView, { minLength: 10, maxLength: 10 }),
       (policy, site, requests) => {
-        const whole = toWireOutbound(policy);
+        const whole = toWireOutbound(policy, { extensions: true });
         const broken = damage(OutboundPolicySchema, whole, site);
         for (const request of requests) {
           const rule = ruleOf(broken, request);
@@ -158,12 +159,18 @@ test("no bytes that are an outbound policy make a reader throw", (t) => {
   let read = 0;
   fc.assert(
     fc.property(anyOutboundPolicy, anyEdits, anyView, (policy, edits, request) => {
-      const bytes = mutate(toBinary(OutboundPolicySchema, toWireOutbound(policy)), edits);
+      const bytes = mutate(
+        toBinary(OutboundPolicySchema, toWireOutbound(policy, { extensions: true })),
+        edits,
+      );
       const message = parse(() => fromBinary(OutboundPolicySchema, bytes));
       if (message === undefined) return;
       read++;
       ruleOf(message, request);
-      toBinary(OutboundPolicySchema, toWireOutbound(fromWireOutbound(message).value));
+      toBinary(
+        OutboundPolicySchema,
+        toWireOutbound(fromWireOutbound(message).value, { extensions: edits.length > 1 }),
+      );
     }),
     { numRuns: 1_500 },
   );
