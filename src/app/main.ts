@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import type { ExplainFlags } from "./explain.ts";
 
 /** sysexits.h EX_USAGE: the command line or the environment cannot be used. The same code that Linkerd's proxy ends with. */
 const usageError = 64;
@@ -29,6 +30,7 @@ function program(finish: (code: number) => void): Command {
 Examples:
   weft demo                              a whole mesh on this machine, with a walk-through
   weft policy --source files:./policies  serve the resources of a folder to sidecars
+  weft explain --help                    why a request goes where it goes
 
 Exit codes: 0 done, 1 failed, 64 the command line or the environment is wrong.`,
     );
@@ -72,6 +74,7 @@ Examples:
       const { runIdentityIssuer } = await import("./identity-issuer.ts");
       finish(await runIdentityIssuer(process.env));
     });
+  addExplain(weft, finish);
   addDemo(weft, finish);
   return weft;
 }
@@ -90,6 +93,40 @@ Without redirect rules (explicit mode):
 Examples:
   curl -x http://127.0.0.1:4140 http://backend.namespace:8080/
   curl http://127.0.0.1:4191/policy     what this sidecar enforces now`;
+
+function addExplain(weft: Command, finish: (code: number) => void): void {
+  weft
+    .command("explain")
+    .description("what would become of a request, and why, from a folder of resources")
+    .argument("<request...>", "[METHOD] PATH, or a whole URL in place of --to")
+    .requiredOption("-f, --file <dir>", "folder of the resources, as for weft policy")
+    .requiredOption("--from <client>", "who asks: NAMESPACE/SERVICEACCOUNT")
+    .option("--to <destination>", "what is asked for: SERVICE.NAMESPACE:PORT")
+    .option("-H, --header <field>", "'name: value'; may be repeated", collect, [])
+    .option("--ip <address>", "address of the client; else that of a pod of the account")
+    .option("-o, --output <format>", "text, or json for scripts", "text")
+    .addHelpText("after", explainHelp)
+    .action(async (request: readonly string[], flags: ExplainFlags) => {
+      const { runExplain } = await import("./explain.ts");
+      finish(await runExplain(request, flags, process.env));
+    });
+}
+
+const explainHelp = `
+The same code decides here as in the sidecars; nothing is sent, and no sidecar is asked. WEFT_CLUSTER_DOMAIN,
+WEFT_CLUSTER_NETWORKS, WEFT_DEFAULT_INBOUND_POLICY and the other settings of weft policy count here too.
+
+Examples:
+  weft explain -f examples/mesh --from demo/frontend --to backend-a.demo:8080 /env
+  weft explain -f ./policies --from demo/frontend http://backend-a.demo:8080/echo?x=1
+  weft explain -f ./policies --from demo/frontend --to backend-a:8080 POST /echo -H 'x-request-id: alternative'
+  weft explain -f ./policies --from demo/frontend --to backend-a:8080 / -o json | jq .verdict
+
+Exit codes: 0 a backend would get it, or a filter answers below 400; 1 it would be refused; 64 the command line is wrong.`;
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
 
 function addDemo(weft: Command, finish: (code: number) => void): void {
   const demo = weft

@@ -5,6 +5,7 @@ import { type Address, type Environment, formatAddress } from "../config/env.ts"
 import { readSidecarConfig, type SidecarConfig } from "../config/sidecar.ts";
 import { describeFaults } from "../core/std/result.ts";
 import { type GrpcChannel, openChannel } from "../edge/grpc/client.ts";
+import { makeLookUp } from "../edge/net/dns.ts";
 import { type Admin, startAdmin } from "../edge/process/admin.ts";
 import { awaitStop } from "../edge/process/signal.ts";
 import { type Log, makeLog } from "../edge/telemetry/log.ts";
@@ -12,6 +13,7 @@ import { parseTrustAnchors } from "../edge/x509/pem.ts";
 import { adminPages } from "../sidecar/admin.ts";
 import { ControlService } from "../sidecar/control-service.ts";
 import { Discovery } from "../sidecar/discovery.ts";
+import { isLoopback } from "../sidecar/follow-hosts.ts";
 import { settleListenPorts } from "../sidecar/listen-ports.ts";
 import { rotateIdentity } from "../sidecar/rotate-identity.ts";
 import { missingIn, type SidecarView } from "../sidecar/sidecar-view.ts";
@@ -150,6 +152,8 @@ export function assembleSidecar(config: SidecarConfig, parts: SidecarParts): Sid
     service: destination,
     context: config.destinationContext,
     onKnown: (authority) => discovery.endpointsKnown(authority),
+    // Peers reach this sidecar over loopback alone: then they are all on this machine.
+    names: { lookUp: makeLookUp(), allowsLoopback: isLoopback(config.inboundListen.host) },
   });
   const workload = config.workloadText;
   const idleMs = config.discoveryIdleMs;

@@ -1,0 +1,80 @@
+/** `weft explain`: a folder and a question → what would become of the request, for people or as JSON. */
+import { statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { readPolicyServiceConfig } from "../config/policy-service.ts";
+import { fail, fault, ok, type Result } from "../core/std/result.ts";
+import { loadSchemas } from "../edge/schema/schema-set.ts";
+import { explain } from "../explain/explain.ts";
+import type { Explanation } from "../explain/explanation.ts";
+import { coloured, plain, print } from "../explain/print.ts";
+import { readQuestion } from "../explain/question.ts";
+import { readWorld, settingsOf } from "../explain/world.ts";
+
+export type ExplainFlags = {
+  readonly file: string;
+  readonly from: string;
+  readonly to?: string;
+  readonly header: readonly string[];
+  readonly ip?: string;
+  readonly output: string;
+};
+
+const usageError = 64;
+/** The request would be refused. */
+const refused = 1;
+
+/** The definitions that a cluster is given, so that a folder is checked by the same schemas. */
+const crdDir = fileURLToPath(new URL("../../chart/crds", import.meta.url));
+
+export async function runExplain(
+  request: readonly string[],
+  flags: ExplainFlags,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  const asked = await ask(request, flags, environment);
+  if (!asked.ok) {
+    for (const { path, reason } of asked.faults) {
+      process.stderr.write(`weft explain: ${path === "" ? "" : `${path}: `}${reason}\n`);
+    }
+    process.stderr.write('Run "weft explain --help" for examples.\n');
+    return usageError;
+  }
+  const explanation = asked.value;
+  const isColoured = process.stdout.isTTY && environment["NO_COLOR"] === undefined;
+  process.stdout.write(
+    flags.output === "json"
+      ? `${JSON.stringify(explanation, null, 2)}\n`
+      : print(explanation, isColoured ? coloured : plain),
+  );
+  return explanation.verdict.kind === "refused" ? refused : 0;
+}
+
+async function ask(
+  request: readonly string[],
+  flags: ExplainFlags,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<Result<Explanation>> {
+  const { file, from, to, header: headers, ip, output } = flags;
+  const config = readPolicyServiceConfig(environment);
+  if (!config.ok) return config;
+  const settings = settingsOf(config.value);
+  const question = readQuestion({ from, to, request, headers, ip }, settings.clusterDomain);
+  const faults = [
+    ...(question.ok ? [] : question.faults),
+    ...folderFaults(file),
+    ...(output === "text" || output === "json"
+      ? []
+      : [fault("-o", `write text or json instead of ${JSON.stringify(output)}`)]),
+  ];
+  if (!question.ok || faults.length > 0) return fail(...faults);
+  const world = await readWorld(file, loadSchemas(crdDir), settings);
+  return ok(explain(world, question.value));
+}
+
+function folderFaults(dir: string): readonly ReturnType<typeof fault>[] {
+  const isFolder =
+    !dir.includes("\0") && statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true;
+  return isFolder
+    ? []
+    : [fault("-f", `name a folder of YAML files: ${JSON.stringify(dir)} is none`)];
+}

@@ -1,0 +1,169 @@
+/** What stands in front of the endpoints of a backend: the policy of each port, asked about the caller. */
+import {
+  admitConnection,
+  admitRequest,
+  explainDenial,
+  notAdmitted,
+  type Peer,
+} from "../core/decide/admit.ts";
+import { describeRoute } from "../core/decide/explain-route.ts";
+import { findRoute, loadHttpRoutes, noRoute } from "../core/decide/find-route.ts";
+import type { Endpoint } from "../core/model/endpoint.ts";
+import { describeMeta } from "../core/model/meta.ts";
+import { inboundStages } from "../core/pipeline.ts";
+import type { Pod } from "../core/resource/pod.ts";
+import type { InboundTable } from "../core/table/inbound.ts";
+import { judgeEntries } from "./describe-entries.ts";
+import type { InboundView } from "./explanation.ts";
+import { type TravellingRequest, viewOf } from "./travelling-request.ts";
+import { type FilterAnswer, walkFilters } from "./walk-filters.ts";
+import type { World } from "./world.ts";
+
+export type Arrival = {
+  readonly backend: string;
+  readonly endpoints: readonly Endpoint[];
+  readonly request: TravellingRequest;
+  readonly caller: Peer;
+};
+
+export type Reception = {
+  readonly views: readonly InboundView[];
+  /** The share (0 to 1) of what arrives that gets to an application. */
+  readonly onward: number;
+  readonly answers: readonly (FilterAnswer & { readonly by: string })[];
+  /** Pods that were asked, by `namespace/name`. */
+  readonly pods: readonly Pod[];
+};
+
+/** Endpoints of one Service are nearly always alike; a person learns nothing from more than these. */
+const maxAskedEndpoints = 100;
+
+type Verdict = {
+  readonly view: Omit<InboundView, "pods">;
+  readonly onward: number;
+  readonly answers: readonly FilterAnswer[];
+};
+
+export function receive(world: World, arrival: Arrival): Reception {
+  const asked = arrival.endpoints.slice(0, maxAskedEndpoints);
+  const groups = new Map<string, { readonly verdict: Verdict; readonly names: string[] }>();
+  const pods: Pod[] = [];
+  for (const endpoint of asked) {
+    const pod = world.store.podsByIp.get(endpoint.ip);
+    if (pod !== undefined) pods.push(pod);
+    const name = pod === undefined ? endpoint.ip : `${pod.meta.namespace}/${pod.meta.name}`;
+    const verdict = receiveAt(world, arrival, { endpoint, pod });
+    const key = JSON.stringify(verdict);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { verdict, names: [name] });
+    else group.names.push(name);
+  }
+  const all = [...groups.values()];
+  const weightOf = (names: readonly string[]): number => names.length / asked.length;
+  return {
+    views: all.map(({ verdict, names }) => ({ ...verdict.view, pods: names })),
+    onward: all.reduce((sum, { verdict, names }) => sum + verdict.onward * weightOf(names), 0),
+    answers: all.flatMap(({ verdict, names }) =>
+      verdict.answers.map((answer) => ({
+        ...answer,
+        share: answer.share * weightOf(names),
+        by: verdict.view.server,
+      })),
+    ),
+    pods,
+  };
+}
+
+type Place = { readonly endpoint: Endpoint; readonly pod: Pod | undefined };
+
+function receiveAt(world: World, arrival: Arrival, { endpoint, pod }: Place): Verdict {
+  const blank = {
+    backend: arrival.backend,
+    port: endpoint.port,
+    enforced: false,
+    server: "",
+    route: "",
+    considered: [],
+    admitted: true,
+    reason: "no sidecar stands in front: the request arrives in plain text and nothing is asked",
+    filters: [],
+  };
+  if (pod === undefined || endpoint.tls === undefined) {
+    return { view: blank, onward: 1, answers: [] };
+  }
+  const { namespace, name } = pod.meta;
+  const stages = inboundStages(world.store, world.settings, {
+    workload: { namespace, pod: name },
+    port: endpoint.port,
+  });
+  if ("unknown" in stages) {
+    const view = { ...blank, enforced: true, admitted: false, reason: stages.unknown };
+    return { view, onward: 0, answers: [{ share: 1, status: 503, reason: stages.unknown }] };
+  }
+  const { table } = stages.policy;
+  const { kind, name: server } = table.server;
+  const enforced = { ...blank, enforced: true, server: `${kind} ${server}` };
+  const isOpaque = table.protocol === "opaque" || table.protocol === "tls";
+  return isOpaque
+    ? receiveConnection(table, arrival, enforced)
+    : receiveRequest(table, arrival, enforced);
+}
+
+function receiveConnection(
+  table: InboundTable,
+  { caller }: Arrival,
+  view: Verdict["view"],
+): Verdict {
+  const admitted = admitConnection(table, caller);
+  if (admitted !== notAdmitted) {
+    const reason = `${authorizationName(table, admitted)} admits the connection`;
+    return { view: { ...view, reason }, onward: 1, answers: [] };
+  }
+  const reason = explainDenial(table, table.admitsConnection, caller);
+  return refused({ ...view, admitted: false, reason }, 403);
+}
+
+function receiveRequest(
+  table: InboundTable,
+  { caller, request }: Arrival,
+  view: Verdict["view"],
+): Verdict {
+  const loaded = loadHttpRoutes(table.http);
+  const { explanation, entries: considered } = judgeEntries(loaded, request);
+  const route = describeRoute(loaded, explanation);
+  const found = findRoute(loaded, viewOf(request));
+  if (found <= noRoute) {
+    const status = found === noRoute ? 404 : 500;
+    return refused({ ...view, route, considered, admitted: false, reason: route }, status);
+  }
+  const entry = table.http.entries[found];
+  const rule = entry?.rule ?? -1;
+  const place = table.http.rules[rule]?.route ?? -1;
+  const admitted = admitRequest(table, place, caller);
+  if (admitted === notAdmitted) {
+    const reason = explainDenial(table, table.admits[place] ?? [], caller);
+    return refused({ ...view, route, considered, admitted: false, reason }, 403);
+  }
+  const walk = walkFilters(table.filters[rule] ?? [], request, {
+    asMatched: request,
+    matchedPrefix: entry?.path.kind === "prefix" ? entry.path.value : undefined,
+    listenerPort: view.port,
+    nameOf: () => "",
+  });
+  const reason = `${authorizationName(table, admitted)} admits the client`;
+  return {
+    view: { ...view, route, considered, reason, filters: walk.steps },
+    onward: walk.onward,
+    answers: walk.answers,
+  };
+}
+
+function refused(view: Verdict["view"], status: number): Verdict {
+  return { view, onward: 0, answers: [{ share: 1, status, reason: view.reason }] };
+}
+
+function authorizationName(table: InboundTable, at: number): string {
+  const authorization = table.authorizations[at];
+  if (authorization === undefined) throw new Error(`The table has no authorization ${at}`);
+  return describeMeta(authorization.meta);
+}
