@@ -110,6 +110,7 @@ function workerSettings(config: SidecarConfig, addresses: readonly Address[]): W
     })),
     clusterDomain: config.clusterDomain,
     namespace: config.workload.namespace,
+    workers: config.workers,
     limits: config.limits,
   };
 }

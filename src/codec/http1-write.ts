@@ -34,6 +34,21 @@ export class HeadEdit {
     this.#anyDropped = false;
   }
 
+  /** Becomes what `other` is, so that edits can be taken back to where they were. */
+  copyFrom(other: HeadEdit): void {
+    this.count = other.count;
+    for (let at = 0; at < other.count; at++) {
+      this.names[at] = other.names[at] as string;
+      this.values[at] = other.values[at] as string;
+    }
+    this.#removedCount = other.#removedCount;
+    for (let at = 0; at < other.#removedCount; at++) {
+      this.#removed[at] = other.#removed[at] as string;
+    }
+    this.#dropped.set(other.#dropped);
+    this.#anyDropped = other.#anyDropped;
+  }
+
   /** Leaves out one field of the head. */
   dropField(i: number): void {
     this.#dropped[i] = 1;
@@ -226,8 +241,8 @@ export type Answer = {
   readonly status: number;
   readonly reason: string;
   readonly headers: readonly (readonly [string, string])[];
-  /** UTF-8. */
-  readonly body: string;
+  /** A string is sent as UTF-8. */
+  readonly body: string | Buffer;
   readonly close: boolean;
   /** For an answer to HEAD: Content-Length tells the body's length, but it is not sent (RFC 9110 §9.3.2). */
   readonly omitBody: boolean;
@@ -246,7 +261,11 @@ export function writeAnswer(out: Buffer, at: number, answer: Answer): number {
   const sendsBody = hasContent && !answer.omitBody;
   if (at + head.length + (sendsBody ? bodyBytes : 0) > out.length) return -1;
   const bodyAt = at + out.write(head, at, "latin1");
-  return sendsBody ? bodyAt + out.write(answer.body, bodyAt, "utf8") : bodyAt;
+  if (!sendsBody) return bodyAt;
+  const { body } = answer;
+  const length =
+    typeof body === "string" ? out.write(body, bodyAt, "utf8") : body.copy(out, bodyAt);
+  return bodyAt + length;
 }
 
 /** Start lines and answers are made from checked parts. One that would split the message is a bug. */

@@ -48,8 +48,10 @@ export type SidecarLimits = {
   readonly maxIdlePerEndpoint: number;
   readonly maxConnections: number;
   readonly discoveryTimeoutMs: number;
+  readonly externalAuthTimeoutMs: number;
   readonly maxWaitingForDiscovery: number;
   readonly maxInFlight: number;
+  readonly maxInFlightPerBackend: number;
 };
 
 /** A thread costs some 20 MiB; more threads than this serve no machine that a pod is placed on. */
@@ -82,10 +84,14 @@ export const defaultLimits: SidecarLimits = {
   maxConnections: 10_000,
   /** Linkerd's fail-fast: a control plane that is there answers in milliseconds. */
   discoveryTimeoutMs: 3_000,
+  /** For a verdict, all tries together. Envoy's 200 ms is less than a service needs that asks a database of its own. */
+  externalAuthTimeoutMs: 1_000,
   /** Linkerd's queue capacity. */
   maxWaitingForDiscovery: 10_000,
   /** Linkerd. */
   maxInFlight: 100_000,
+  /** Linkerd's queue capacity. A backend that is that far behind does not catch up by being given more. */
+  maxInFlightPerBackend: 10_000,
 };
 
 const hourMs = 3_600_000;
@@ -158,8 +164,13 @@ function limitsOf(env: EnvReader): SidecarLimits {
     maxIdlePerEndpoint: count("WEFT_OUTBOUND_MAX_IDLE_CONNS_PER_ENDPOINT", d.maxIdlePerEndpoint),
     maxConnections: count("WEFT_MAX_CONNECTIONS", d.maxConnections),
     discoveryTimeoutMs: wait("WEFT_DISCOVERY_TIMEOUT", d.discoveryTimeoutMs),
+    externalAuthTimeoutMs: wait("WEFT_EXTERNAL_AUTH_TIMEOUT", d.externalAuthTimeoutMs),
     maxWaitingForDiscovery: count("WEFT_DISCOVERY_QUEUE_CAPACITY", d.maxWaitingForDiscovery),
     maxInFlight: count("WEFT_MAX_IN_FLIGHT", d.maxInFlight),
+    maxInFlightPerBackend: count(
+      "WEFT_OUTBOUND_MAX_IN_FLIGHT_PER_BACKEND",
+      d.maxInFlightPerBackend,
+    ),
   });
 }
 

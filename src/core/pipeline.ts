@@ -9,19 +9,25 @@
 import type { EndpointSet } from "./model/endpoint.ts";
 import type { InboundPolicy } from "./model/inbound-policy.ts";
 import type { OutboundPolicy } from "./model/outbound-policy.ts";
+import type { Workload } from "./model/workload.ts";
 import { resolveEndpoints } from "./resolve/endpoints.ts";
 import { resolveInbound } from "./resolve/inbound.ts";
 import { resolveOutbound } from "./resolve/outbound.ts";
 import type { Resolution, ResolveSettings } from "./resolve/settings.ts";
 import type { Store } from "./resolve/store.ts";
 import { parseAuthorizationPolicy } from "./resource/authorization-policy.ts";
+import { parseBackend } from "./resource/backend.ts";
+import { parseBackendTrafficPolicy } from "./resource/backend-traffic-policy.ts";
+import { parseDirectResponse } from "./resource/direct-response.ts";
 import { parseEndpointSlice } from "./resource/endpoint-slice.ts";
+import { parseHttpFault } from "./resource/http-fault.ts";
 import { parseHttpRoute } from "./resource/http-route.ts";
 import { parseMeshTlsAuthentication } from "./resource/mesh-tls-authentication.ts";
 import { parseNamespace } from "./resource/namespace.ts";
 import { parseNetworkAuthentication } from "./resource/network-authentication.ts";
 import { parsePod } from "./resource/pod.ts";
 import type { Kind, Resource } from "./resource/resource.ts";
+import { parseSecret } from "./resource/secret.ts";
 import { parseServer } from "./resource/server.ts";
 import { parseService } from "./resource/service.ts";
 import type { Fault, Result } from "./std/result.ts";
@@ -50,6 +56,11 @@ export const kinds: Readonly<Record<Kind, KindEntry>> = {
   Service: { resource: parseService, feeds: ["outbound", "endpoints"] },
   EndpointSlice: { resource: parseEndpointSlice, feeds: ["endpoints"] },
   HTTPRoute: { resource: parseHttpRoute, feeds: ["outbound", "inbound"] },
+  Secret: { resource: parseSecret, feeds: ["outbound"] },
+  HTTPFault: { resource: parseHttpFault, feeds: ["outbound"] },
+  DirectResponse: { resource: parseDirectResponse, feeds: ["outbound"] },
+  Backend: { resource: parseBackend, feeds: ["outbound"] },
+  XBackendTrafficPolicy: { resource: parseBackendTrafficPolicy, feeds: ["outbound"] },
   Server: { resource: parseServer, feeds: ["inbound", "endpoints"] },
   AuthorizationPolicy: { resource: parseAuthorizationPolicy, feeds: ["inbound"] },
   MeshTLSAuthentication: { resource: parseMeshTlsAuthentication, feeds: ["inbound"] },
@@ -71,7 +82,7 @@ export function outboundStages(
 ): Resolution<Stages<OutboundPolicy, WireOutbound, OutboundTable>> {
   const resolved = resolveOutbound(store, settings, target, workload);
   if ("unknown" in resolved) return resolved;
-  const wire = toWireOutbound(resolved.policy);
+  const wire = toWireOutbound(resolved.policy, { extensions: true });
   const { value, faults } = fromWireOutbound(wire);
   return { policy: { model: resolved.policy, wire, faults, table: outboundTable(value) } };
 }
@@ -88,13 +99,14 @@ export function inboundStages(
   return { policy: { model: resolved.policy, wire, faults, table: inboundTable(value) } };
 }
 
-/** As a reader sees it who knows nothing yet. */
+/** As a reader sees it who knows nothing yet. Without a client: as seen from nowhere in particular. */
 export function endpointStages(
   store: Store,
   settings: ResolveSettings,
   authority: string,
+  client?: Workload,
 ): Stages<EndpointSet, readonly Update[], EndpointTable> {
-  const model = resolveEndpoints(store, settings, authority);
+  const model = resolveEndpoints(store, settings, authority, client);
   const wire = toWireUpdates(undefined, model);
   const faults: Fault[] = [];
   let known: EndpointSet = { exists: false, endpoints: [] };

@@ -20,6 +20,8 @@ export type TopicsOptions<Q, V> = {
   readonly resolve: (store: Store, question: Q) => Resolution<V>;
   /** Equal bytes are one answer. */
   readonly encode: (value: V) => Uint8Array;
+  /** The value again, for those who ask later: as an object it takes some ten times the memory. */
+  readonly decode: (bytes: Uint8Array) => V;
 };
 
 type Refreshable = { readonly api: string; readonly size: number; refresh(): void };
@@ -77,7 +79,6 @@ export class Publisher {
 type Topic<Q, V> = {
   readonly question: Q;
   readonly subscribers: Set<Subscriber<V>>;
-  value: V;
   bytes: Uint8Array;
 };
 
@@ -113,43 +114,47 @@ export class Topics<Q, V> {
     return this.#size;
   }
 
-  /** The answer at this moment. */
+  /** The answer at this moment; that of a watch which is open already, if there is one. */
   ask(question: Q): Resolution<V> {
-    return this.#options.resolve(this.#publisher.store, question);
+    const topic = this.#topics.get(this.#options.keyOf(question));
+    return topic === undefined
+      ? this.#resolve(question)
+      : { policy: this.#options.decode(topic.bytes) };
   }
 
   /** The subscriber is told the present answer before this returns. */
   subscribe(question: Q, subscriber: Subscriber<V>): Subscription {
     if (this.#size >= this.#limit) return { kind: "full" };
     const key = this.#options.keyOf(question);
-    const topic = this.#topics.get(key) ?? this.#open(question);
-    if ("unknown" in topic) return { kind: "unknown", reason: topic.unknown };
+    const answer = this.ask(question);
+    if ("unknown" in answer) return { kind: "unknown", reason: answer.unknown };
+    const topic = this.#topics.get(key) ?? this.#open(question, answer.policy);
     this.#topics.set(key, topic);
     topic.subscribers.add(subscriber);
     this.#size++;
-    subscriber.onValue(topic.value);
+    subscriber.onValue(answer.policy);
     return { kind: "open", close: () => this.#close(key, topic, subscriber) };
   }
 
   refresh(): void {
     for (const [key, topic] of this.#topics) {
-      const resolution = this.ask(topic.question);
+      const resolution = this.#resolve(topic.question);
       if ("unknown" in resolution) this.#end(key, topic, resolution.unknown);
       else this.#update(topic, resolution.policy);
     }
   }
 
-  #open(question: Q): Topic<Q, V> | { readonly unknown: string } {
-    const resolution = this.ask(question);
-    if ("unknown" in resolution) return resolution;
-    const value = resolution.policy;
-    return { question, subscribers: new Set(), value, bytes: this.#options.encode(value) };
+  #resolve(question: Q): Resolution<V> {
+    return this.#options.resolve(this.#publisher.store, question);
+  }
+
+  #open(question: Q, value: V): Topic<Q, V> {
+    return { question, subscribers: new Set(), bytes: this.#options.encode(value) };
   }
 
   #update(topic: Topic<Q, V>, value: V): void {
     const bytes = this.#options.encode(value);
     if (sameBytes(bytes, topic.bytes)) return;
-    topic.value = value;
     topic.bytes = bytes;
     for (const subscriber of [...topic.subscribers]) subscriber.onValue(value);
   }
@@ -171,5 +176,5 @@ export class Topics<Q, V> {
 }
 
 function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
-  return Buffer.compare(left, right) === 0;
+  return left === right || Buffer.compare(left, right) === 0;
 }

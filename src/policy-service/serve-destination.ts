@@ -1,12 +1,13 @@
 /** `io.linkerd.proxy.destination.Destination`: where a Service port is answered, and what an address belongs to. */
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { normaliseAuthority, parseServiceAuthority, targetOf } from "../core/model/authority.ts";
 import type { EndpointSet } from "../core/model/endpoint.ts";
 import type { OutboundTarget } from "../core/model/outbound-policy.ts";
-import { parseContextNamespace } from "../core/model/workload.ts";
-import { resolveEndpoints } from "../core/resolve/endpoints.ts";
+import { parseContextNamespace, parseWorkload, type Workload } from "../core/model/workload.ts";
+import { endpointsSeenFrom, viewOf } from "../core/resolve/endpoints.ts";
 import { resolveProfile } from "../core/resolve/profile.ts";
 import type { ResolveSettings } from "../core/resolve/settings.ts";
+import type { Store } from "../core/resolve/store.ts";
 import { toWireUpdates } from "../core/wire/endpoint.ts";
 import {
   Destination,
@@ -41,7 +42,7 @@ export function destinationService(publisher: Publisher, settings: ResolveSettin
       // What the reader knows. A slow one is brought from there to the newest set in one step.
       let told: EndpointSet | undefined;
       follow(endpoints, stream, {
-        question: authority,
+        question: { authority, client: parseWorkload(request.contextToken) },
         unknown,
         write: (next) => {
           for (const update of toWireUpdates(told, next).flatMap(inParts)) stream.write(update);
@@ -81,17 +82,48 @@ function inParts(update: Update): readonly Update[] {
   return parts;
 }
 
-/** A Service that is not there is an answer too: the stream tells when it comes. */
+type EndpointsQuestion = { readonly authority: string; readonly client: Workload | undefined };
+
+/**
+ * A Service that is not there is an answer too: the stream tells when it comes. Each client is a question of its own, because where it is may become known
+ * later; but the answer is made once for all clients that see the same.
+ */
 function endpointTopics(
   publisher: Publisher,
   settings: ResolveSettings,
-): Topics<string, EndpointSet> {
+): Topics<EndpointsQuestion, EndpointSet> {
+  const views = new WeakMap<Store, Map<string, EndpointSet>>();
+  const encoded = new WeakMap<EndpointSet, Uint8Array>();
   return publisher.topics({
     api: "endpoints",
-    keyOf: (authority: string) => authority,
-    resolve: (store, authority) => ({ policy: resolveEndpoints(store, settings, authority) }),
-    encode: (set) => Buffer.from(JSON.stringify(set)),
+    keyOf: ({ authority, client }: EndpointsQuestion) =>
+      client === undefined ? authority : `${authority} ${client.namespace}/${client.pod}`,
+    resolve: (store, { authority, client }) => {
+      const view = viewOf(store, settings, authority, client);
+      const key = JSON.stringify([authority, view.zone, view.node]);
+      return {
+        policy: remember(remember(views, store, newMap), key, () =>
+          endpointsSeenFrom(store, settings, authority, view),
+        ),
+      };
+    },
+    encode: (set) => remember(encoded, set, () => Buffer.from(JSON.stringify(set))),
+    decode: (bytes) => JSON.parse(Buffer.from(bytes).toString()) as EndpointSet,
   });
+}
+
+function newMap(): Map<string, EndpointSet> {
+  return new Map();
+}
+
+type Memory<K, V> = { get(key: K): V | undefined; set(key: K, value: V): unknown };
+
+function remember<K, V>(memory: Memory<K, V>, key: K, make: () => V): V {
+  const known = memory.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  memory.set(key, made);
+  return made;
 }
 
 function profileTopics(
@@ -107,6 +139,7 @@ function profileTopics(
       return "unknown" in resolution ? resolution : { policy: toWireProfile(resolution.policy) };
     },
     encode: (message) => toBinary(DestinationProfileSchema, message),
+    decode: (bytes) => fromBinary(DestinationProfileSchema, bytes),
   });
 }
 

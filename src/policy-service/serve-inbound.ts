@@ -1,5 +1,5 @@
 /** `io.linkerd.proxy.inbound.InboundServerPolicies`: what a port of a pod admits. */
-import { toBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { resolveInbound } from "../core/resolve/inbound.ts";
 import type { ResolveSettings } from "../core/resolve/settings.ts";
 import { describeFaults } from "../core/std/result.ts";
@@ -25,6 +25,7 @@ export function inboundService(publisher: Publisher, settings: ResolveSettings):
       return "unknown" in resolution ? resolution : { policy: toWireInbound(resolution.policy) };
     },
     encode: (message) => toBinary(ServerSchema, message),
+    decode: (bytes) => fromBinary(ServerSchema, bytes),
   });
   return bindService(InboundServerPolicies, {
     getPort: async (request) => {

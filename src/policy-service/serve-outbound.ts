@@ -1,5 +1,5 @@
 /** `io.linkerd.proxy.outbound.OutboundPolicies`: what a client's sidecar does with traffic to one destination. */
-import { toBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { resolveOutbound } from "../core/resolve/outbound.ts";
 import type { ResolveSettings } from "../core/resolve/settings.ts";
 import { describeFaults } from "../core/std/result.ts";
@@ -13,6 +13,7 @@ import {
   type OutboundQuestion,
   toWireOutbound,
 } from "../core/wire/outbound.ts";
+import type { CallInfo } from "../edge/grpc/reply-stream.ts";
 import { type BoundService, bindService } from "../edge/grpc/server.ts";
 import { grpcCode, grpcFailure } from "../edge/grpc/status.ts";
 import { follow } from "./follow.ts";
@@ -20,23 +21,32 @@ import type { Publisher } from "./publish.ts";
 
 const unknown = "unknown target";
 
+/** What a sidecar says that knows the fields from 1000 on, which Linkerd's contract lacks (proto/weft/extensions.proto). */
+const apiMetadata = "weft-api";
+const apiVersion = "1";
+
+type Question = OutboundQuestion & { readonly extensions: boolean };
+
 export function outboundService(publisher: Publisher, settings: ResolveSettings): BoundService {
-  const topics = publisher.topics<OutboundQuestion, OutboundPolicy>({
+  const topics = publisher.topics<Question, OutboundPolicy>({
     api: "outbound",
     keyOf: questionKey,
-    resolve: (store, { workload, target }) => {
+    resolve: (store, { workload, target, extensions }) => {
       const resolution = resolveOutbound(store, settings, target, workload);
-      return "unknown" in resolution ? resolution : { policy: toWireOutbound(resolution.policy) };
+      return "unknown" in resolution
+        ? resolution
+        : { policy: toWireOutbound(resolution.policy, { extensions }) };
     },
     encode: (message) => toBinary(OutboundPolicySchema, message),
+    decode: (bytes) => fromBinary(OutboundPolicySchema, bytes),
   });
   return bindService(OutboundPolicies, {
-    get: async (request) => {
+    get: async (request, call) => {
       const question = fromWireTrafficSpec(request, settings.clusterDomain);
       if (!question.ok) {
         return grpcFailure(grpcCode.invalidArgument, describeFaults(question.faults));
       }
-      const answer = topics.ask(question.value);
+      const answer = topics.ask({ ...question.value, extensions: knowsExtensions(call) });
       return "unknown" in answer
         ? grpcFailure(grpcCode.notFound, `${unknown}: ${answer.unknown}`)
         : answer.policy;
@@ -48,7 +58,7 @@ export function outboundService(publisher: Publisher, settings: ResolveSettings)
         return;
       }
       follow(topics, stream, {
-        question: question.value,
+        question: { ...question.value, extensions: knowsExtensions(stream) },
         unknown,
         write: (message) => stream.write(message),
       });
@@ -56,8 +66,12 @@ export function outboundService(publisher: Publisher, settings: ResolveSettings)
   });
 }
 
-/** Of a client only its namespace counts, so that the sidecars of a namespace share their answers. */
-function questionKey({ workload, target }: OutboundQuestion): string {
+function knowsExtensions({ metadata }: CallInfo): boolean {
+  return metadata(apiMetadata) === apiVersion;
+}
+
+/** Of a client only its namespace counts, and which contract it knows, so that the sidecars of a namespace share their answers. */
+function questionKey({ workload, target, extensions }: Question): string {
   const name = target.kind === "address" ? `${target.ip} ${target.port}` : target.authority;
-  return `${workload.namespace} ${name}`;
+  return `${workload.namespace} ${extensions ? "weft" : "linkerd"} ${name}`;
 }

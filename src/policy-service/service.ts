@@ -11,6 +11,7 @@ import { type BoundService, type GrpcServer, startGrpcServer } from "../edge/grp
 import { type AdminHandler, startAdmin } from "../edge/process/admin.ts";
 import type { SchemaSet } from "../edge/schema/schema-set.ts";
 import type { Log } from "../edge/telemetry/log.ts";
+import { keepHeapSmall } from "./heap.ts";
 import { adminPages } from "./pages.ts";
 import { rememberingCheck } from "./patterns.ts";
 import { Publisher } from "./publish.ts";
@@ -43,6 +44,7 @@ export async function startPolicyService(
   options: PolicyServiceOptions,
 ): Promise<Result<PolicyService>> {
   const { source, schemas, log } = options;
+  keepHeapSmall();
   const settings: ResolveSettings = { ...options.settings, checkPattern: rememberingCheck() };
   const state = new ServiceState(settings, log);
   // What is open already is closed again when a later part cannot start.

@@ -1,54 +1,67 @@
-/** Filters that answer in place of a backend: redirects and injected failures. */
-import { failureHits, redirectLocation } from "../core/decide/apply-filters.ts";
-import type { Redirect } from "../core/model/filter.ts";
+/** Filters that answer in place of a backend. The response filters that the request has met change their answers. */
+import { redirectLocation } from "../core/decide/apply-filters.ts";
+import { preflight } from "../core/decide/cors.ts";
+import type { Cors, DirectResponse, HeaderModifier, Redirect } from "../core/model/filter.ts";
 import { isFieldValue } from "../core/std/field.ts";
-import type { MatchEntry } from "../core/table/http-route.ts";
 import type { Exchange } from "./exchange.ts";
-import type { PreparedFilters } from "./filters.ts";
+import { matchedPrefix } from "./request-head.ts";
 import { answerLocally, rescue } from "./rescue.ts";
 
-/** True: the request has its answer. `port` is the one that the client dialed, as it sees it. */
-export function answeredByFilter(
-  exchange: Exchange,
-  filters: PreparedFilters,
-  entry: MatchEntry,
-  port: number,
-): boolean {
-  if (filters.answers.length === 0) return false;
-  for (const filter of filters.answers) {
-    if (filter.kind === "redirect") {
-      redirect(exchange, filter.redirect, entry, port);
-      return true;
-    }
-    const { failure } = filter;
-    if (failureHits(failure, exchange.shard.random())) {
-      rescue(exchange, "injected", { status: failure.status, reason: failure.message });
-      return true;
-    }
-  }
-  return false;
-}
+type Header = readonly [string, string];
 
-function redirect(exchange: Exchange, rule: Redirect, entry: MatchEntry, port: number): void {
-  const { method, path, query, authority } = exchange.view;
-  const prefix = entry.path.kind === "prefix" ? entry.path.value : undefined;
-  const view = { method, path, query, authority, scheme: "http" as const };
-  const redirection = redirectLocation(rule, view, prefix, port);
+/** Gateway API HTTPRequestRedirectFilter. */
+export function redirect(exchange: Exchange, rule: Redirect): void {
+  const { head, dialedPort } = exchange;
+  // RFC 9112 §3.2.4: `*` stands for an address without a path.
+  const path = head.targetForm === "asterisk" ? "" : head.path;
+  const view = { path, query: head.query, authority: head.authority, scheme: "http" as const };
+  const redirection = redirectLocation(rule, view, matchedPrefix(exchange), dialedPort);
   if (redirection === undefined || !isFieldValue(redirection.location)) {
     rescue(exchange, "bad-route", { reason: "the redirect of the rule cannot be made" });
     return;
   }
-  answerLocally(exchange, {
-    status: redirection.status,
-    headers: [["location", octets(redirection.location)]],
-    body: "",
-    closes: false,
-  });
+  const { status, location } = redirection;
+  answer(exchange, { status, headers: [["location", location]], body: "" });
 }
 
-/** The request's own part is octets already; what a policy adds beyond ASCII becomes UTF-8. */
-function octets(location: string): string {
-  return [...location].some((character) => character.charCodeAt(0) > 0xff)
-    ? Buffer.from(location, "utf8").toString("latin1")
-    : location;
+export function answerDirectly(exchange: Exchange, response: DirectResponse): void {
+  const { status, body, contentType } = response;
+  const headers: readonly Header[] = contentType === "" ? [] : [["content-type", contentType]];
+  answer(exchange, { status, headers, body });
+}
+
+/** Gateway API HTTPCORSFilter: a preflight request never goes to a backend, whatever the answer is. */
+export function answerPreflight(exchange: Exchange, cors: Cors, origin: string): void {
+  const { header } = exchange.view;
+  const granted = preflight(cors, {
+    origin,
+    requestedMethod: header("access-control-request-method"),
+    requestedHeaders: header("access-control-request-headers"),
+  });
+  const headers = granted.map(({ name, value }): Header => [name, value]);
+  answer(exchange, { status: 204, headers, body: "" });
+}
+
+type FilterAnswer = {
+  readonly status: number;
+  readonly headers: readonly Header[];
+  readonly body: string | Buffer;
+};
+
+/** Answers in place of a backend, as the filters that the request has met change responses. */
+export function answer(exchange: Exchange, { status, headers, body }: FilterAnswer): void {
+  const modified = exchange.responseModifiers.reduce(modifyHeaders, headers);
+  answerLocally(exchange, { status, headers: modified, body, closes: false });
+}
+
+/** In the order remove, set, add, as for a response that is passed on. */
+function modifyHeaders(
+  headers: readonly Header[],
+  { remove, set, add }: HeaderModifier,
+): readonly Header[] {
+  let kept = headers.filter(([name]) => !remove.includes(name));
+  for (const { name, value } of set) {
+    kept = [...kept.filter(([other]) => other !== name), [name, value]];
+  }
+  return [...kept, ...add.map(({ name, value }): Header => [name, value])];
 }

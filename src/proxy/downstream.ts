@@ -11,6 +11,8 @@ import type { Wire, WireOwner } from "../edge/net/wire.ts";
 import type { ConnectionCounts } from "./count.ts";
 import { type Answers, Exchange, type Origin } from "./exchange.ts";
 import { HeldBytes } from "./held-bytes.ts";
+import { mirrorBody } from "./mirror.ts";
+import { noteTimeout } from "./outcome.ts";
 import { type ErrorCode, type RescueOptions, rescue } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
 import { Timer } from "./timer-wheel.ts";
@@ -81,6 +83,11 @@ export class Downstream implements WireOwner {
   /** Part of a response has not left: sending more would pile up. */
   get isBlocked(): boolean {
     return this.#blocked;
+  }
+
+  /** How much of the body has come, without its framing. */
+  get bodyBytes(): number {
+    return this.#body.payloadBytes;
   }
 
   readBuffer(): Buffer {
@@ -215,6 +222,11 @@ export class Downstream implements WireOwner {
     this.#wire.destroy();
   }
 
+  /** The same, so that the client cannot take what has come for all there is (TCP: RST). */
+  reset(): void {
+    this.#wire.reset();
+  }
+
   /** Lets go of whatever was to bring the response. */
   dropUpstream(): void {
     const { exchange } = this;
@@ -244,14 +256,42 @@ export class Downstream implements WireOwner {
     if (!this.isBusy) this.shard.wheel.arm(this.#timer, drainIdleMs);
   }
 
-  /** The rule's limit for the whole exchange is over. */
-  onDeadline(): void {
-    rescue(this.exchange, "request-timeout");
+  /** A limit of time for the whole exchange is over. */
+  onTimeout(code: "request-timeout" | "response-timeout" | "idle-timeout"): void {
+    const { exchange } = this;
+    if (!exchange.responseStarted) noteTimeout(exchange);
+    rescue(exchange, code);
   }
 
-  /** The table that the exchange waits for has not come. */
+  /** The limit of time for one try is over. */
+  onTryExpired(): void {
+    const { exchange } = this;
+    if (exchange.responseStarted) {
+      rescue(exchange, "try-timeout");
+      return;
+    }
+    this.dropUpstream();
+    const reason = "the endpoint took longer than the rule allows";
+    const failure = { code: "try-timeout", reason, stale: false, nothingSent: false } as const;
+    exchange.answers.failed(exchange, failure);
+  }
+
+  /** The request is to be sent again later: what is left of its body waits for that. */
+  holdBody(): void {
+    if (this.#phase !== "body" || this.#stopped) return;
+    this.#stopped = true;
+    this.#wire.pause();
+  }
+
+  /** A pause is over, or the table that the exchange waits for has not come. */
   onWaitExpired(): void {
     const { exchange } = this;
+    const { afterPause } = exchange;
+    if (afterPause !== undefined) {
+      exchange.afterPause = undefined;
+      afterPause(exchange);
+      return;
+    }
     if (!exchange.isParked) return;
     const isInbound = exchange.origin.direction === "inbound";
     rescue(exchange, isInbound ? "no-policy" : "discovery-timeout");
@@ -344,7 +384,12 @@ export class Downstream implements WireOwner {
     } else {
       shard.wheel.arm(this.#timer, shard.limits.idleTimeoutMs);
     }
-    this.#sendOn(bytes, start, taken);
+    const isCollected = exchange.onBody !== undefined;
+    // What is collected stays with the head, and is not kept for another try a second time.
+    exchange.guard?.requestBytes(bytes, start, isCollected ? start : taken);
+    if (exchange.mirrors.length > 0) mirrorBody(exchange, bytes, start, taken);
+    if (isCollected) exchange.collect(bytes, start, taken);
+    else this.#sendOn(bytes, start, taken);
   }
 
   #sendOn(bytes: Buffer, start: number, end: number): void {
@@ -362,7 +407,7 @@ export class Downstream implements WireOwner {
         return this.#held.isEmpty || !this.#blocked;
       case "body":
       case "tunnel":
-        return upstream !== undefined && !upstream.isBlocked;
+        return upstream === undefined ? this.exchange.onBody !== undefined : !upstream.isBlocked;
       case "wait":
         return this.#held.isEmpty;
       case "linger":

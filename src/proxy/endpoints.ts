@@ -4,16 +4,24 @@
  */
 import {
   begin,
+  defaultSlowStartMs,
   end,
-  lessLoaded,
+  firstOf,
+  load,
   loadSlots,
+  type Offence,
   observe,
+  penalize,
   pickTwo,
+  pickWarm,
+  secondOf,
   startLoad,
+  warmUp,
 } from "../core/decide/balance.ts";
 import type { PeakEwma } from "../core/model/backend.ts";
 import { type Endpoint, endpointKey } from "../core/model/endpoint.ts";
 import type { EndpointTable } from "../core/table/endpoints.ts";
+import type { Dialing, DialOptions } from "../edge/net/dial.ts";
 
 /** How long an endpoint that could not be connected to is passed over: doubled for each failure in a row. */
 const firstBackoffMs = 100;
@@ -25,11 +33,19 @@ const jitter = 0.1;
 /** A connection without a request. */
 export type Idle = { close(): void };
 
+/** Who says which endpoints are not to be picked because of their answers. */
+export type Availability<T> = { isAvailable(target: T, nowMs: number): boolean };
+
+/** How many endpoints there are, and how many of them would be picked. */
+export type EndpointTally = { readonly ready: number; readonly pending: number };
+
 export class EndpointState<C extends Idle> {
   readonly key: string;
   endpoint: Endpoint;
   /** The newest last: it is the least likely to be closed by the other end. */
   readonly idle: C[] = [];
+  /** How it is reached; undefined: by a socket. */
+  open: ((options: DialOptions) => Dialing) | undefined = undefined;
   /** No longer in the set: what is under way ends, and nothing is kept for later. */
   gone = false;
   /** Connection attempts that failed in a row. */
@@ -64,6 +80,8 @@ export class EndpointState<C extends Idle> {
 export class EndpointGroup<C extends Idle> {
   members: readonly EndpointState<C>[] = [];
   tuning: PeakEwma;
+  /** Requests of this worker that are under way to one of them. */
+  inFlight = 0;
   #load: Float64Array = new Float64Array(0);
 
   constructor(tuning: PeakEwma) {
@@ -73,18 +91,18 @@ export class EndpointGroup<C extends Idle> {
   /** Endpoints that stay keep their state. One that is at the same address but is somebody else now is a new one. */
   update(table: EndpointTable, nowMs: number): void {
     const before = new Map(this.members.map((member) => [member.key, member]));
-    const load = new Float64Array(table.endpoints.length * loadSlots);
+    const loads = new Float64Array(table.endpoints.length * loadSlots);
     const members: EndpointState<C>[] = [];
     for (const endpoint of table.endpoints) {
       const key = keyOf(endpoint);
       const known = before.get(key);
       const index = members.length;
       if (known === undefined) {
-        startLoad(load, index, this.tuning.defaultRttMs, nowMs);
+        startLoad(loads, index, this.tuning.defaultRttMs, nowMs);
       } else {
         before.delete(key);
         const from = known.index * loadSlots;
-        load.set(this.#load.subarray(from, from + loadSlots), index * loadSlots);
+        loads.set(this.#load.subarray(from, from + loadSlots), index * loadSlots);
       }
       const member = known ?? new EndpointState<C>(key, endpoint);
       member.endpoint = endpoint;
@@ -93,32 +111,76 @@ export class EndpointGroup<C extends Idle> {
     }
     for (const member of before.values()) member.leave();
     this.members = members;
-    this.#load = load;
+    this.#load = loads;
   }
 
   /**
-   * The better of two endpoints drawn at random, among those that were not tried for this request and are not backing off.
-   * When all are backing off the one is taken that is next to be tried again: refusing would be no better than trying.
+   * The better of two endpoints drawn at random, among those that were not tried for this request, whose breaker lets
+   * requests through, and that are not backing off. When all of these are backing off the one is taken that is next to be
+   * tried again: refusing would be no better than trying. Undefined: there is none, or each is tried or behind a breaker.
    */
   pick(
     nowMs: number,
     random: () => number,
     tried: readonly EndpointState<C>[],
+    breaker?: Availability<EndpointState<C>>,
   ): EndpointState<C> | undefined {
     const { members } = this;
     const pair = pickTwo(members.length, random(), random());
     if (pair < 0) return undefined;
-    const timing = { nowMs, decayMs: this.tuning.decayMs };
-    const better = members[lessLoaded(this.#load, pair, timing)];
-    if (better !== undefined && better.retryAtMs <= nowMs && !tried.includes(better)) return better;
-    return this.#pickAmongFew(nowMs, random(), tried);
+    const { decayMs } = this.tuning;
+    const start = { nowMs, decayMs, slowStartMs: defaultSlowStartMs, random01: random() };
+    const better = members[pickWarm(this.#load, pair, start)];
+    if (
+      better !== undefined &&
+      better.retryAtMs <= nowMs &&
+      !tried.includes(better) &&
+      (breaker === undefined || breaker.isAvailable(better, nowMs))
+    ) {
+      return better;
+    }
+    const left = members.filter(
+      (member) => !tried.includes(member) && (breaker?.isAvailable(member, nowMs) ?? true),
+    );
+    return this.#pickAmong(left, nowMs, random);
+  }
+
+  /** The member of this address, if requests may go to it now. */
+  memberAt(
+    key: string,
+    nowMs: number,
+    breaker?: Availability<EndpointState<C>>,
+  ): EndpointState<C> | undefined {
+    return this.members.find(
+      (member) =>
+        endpointKey(member.endpoint) === key &&
+        member.retryAtMs <= nowMs &&
+        (breaker?.isAvailable(member, nowMs) ?? true),
+    );
+  }
+
+  /** Whether requests may go to any of them. */
+  isOpen(nowMs: number, breaker?: Availability<EndpointState<C>>): boolean {
+    const { members } = this;
+    if (breaker === undefined) return members.length > 0;
+    return members.some((member) => breaker.isAvailable(member, nowMs));
+  }
+
+  tally(nowMs: number, breaker?: Availability<EndpointState<C>>): EndpointTally {
+    let ready = 0;
+    for (const member of this.members) {
+      if (member.retryAtMs <= nowMs && (breaker?.isAvailable(member, nowMs) ?? true)) ready++;
+    }
+    return { ready, pending: this.members.length - ready };
   }
 
   begin({ index }: EndpointState<C>): void {
+    this.inFlight++;
     if (index >= 0) begin(this.#load, index);
   }
 
   end({ index }: EndpointState<C>): void {
+    this.inFlight--;
     if (index >= 0) end(this.#load, index);
   }
 
@@ -127,20 +189,39 @@ export class EndpointGroup<C extends Idle> {
     observe(this.#load, index, responseMs, { nowMs, decayMs: this.tuning.decayMs });
   }
 
+  /** The endpoint failed, or asked to be left alone for a while. */
+  penalize({ index }: EndpointState<C>, offence: Offence): void {
+    const { penalty } = this.tuning;
+    if (index >= 0 && penalty !== undefined) penalize(this.#load, index, penalty, offence);
+  }
+
+  /** The endpoint is back after a while behind a breaker, and gets its share bit by bit. */
+  warmUp({ index }: EndpointState<C>, nowMs: number): void {
+    if (index >= 0) warmUp(this.#load, index, nowMs);
+  }
+
   /** Some endpoint is out: the slow way, which looks at all of them. */
-  #pickAmongFew(
+  #pickAmong(
+    left: readonly EndpointState<C>[],
     nowMs: number,
-    random01: number,
-    tried: readonly EndpointState<C>[],
+    random: () => number,
   ): EndpointState<C> | undefined {
-    const untried = this.members.filter((member) => !tried.includes(member));
-    const ready = untried.filter((member) => member.retryAtMs <= nowMs);
-    if (ready.length > 0) return ready[Math.floor(random01 * ready.length)];
-    return untried.reduce<EndpointState<C> | undefined>(
+    const ready = left.filter(({ retryAtMs }) => retryAtMs <= nowMs);
+    const pair = pickTwo(ready.length, random(), random());
+    if (pair >= 0) {
+      const first = ready[firstOf(pair)];
+      const second = ready[secondOf(pair)];
+      return this.#loadOf(second, nowMs) < this.#loadOf(first, nowMs) ? second : first;
+    }
+    return left.reduce<EndpointState<C> | undefined>(
       (first, member) =>
         first === undefined || member.retryAtMs < first.retryAtMs ? member : first,
       undefined,
     );
+  }
+
+  #loadOf(member: EndpointState<C> | undefined, nowMs: number): number {
+    return load(this.#load, member?.index ?? 0, { nowMs, decayMs: this.tuning.decayMs });
   }
 }
 

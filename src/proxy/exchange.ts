@@ -3,15 +3,22 @@
  * comes from. A connection has one `Exchange` for its whole life and uses it for all its requests, so that the objects of
  * the hot path keep their shape and nothing is allocated for a request (`benchmarks/proxy/http1.ts`).
  */
-import { RequestHead } from "../codec/http1-head.ts";
+import { RequestHead, type ResponseHead } from "../codec/http1-head.ts";
 import { HeadEdit } from "../codec/http1-write.ts";
 import type { Peer } from "../core/decide/admit.ts";
 import type { RequestView } from "../core/decide/find-route.ts";
 import type { HeaderModifier } from "../core/model/filter.ts";
+import type { MatchEntry } from "../core/table/http-route.ts";
+import type { Breaker } from "./breaker.ts";
 import type { RouteCounts } from "./count.ts";
 import type { Downstream } from "./downstream.ts";
 import type { EndpointGroup, EndpointState } from "./endpoints.ts";
+import type { PreparedFilters } from "./filters.ts";
+import { Guard } from "./guard.ts";
 import type { Direction } from "./labels.ts";
+import type { LoadedChoice, LoadedRule } from "./loaded.ts";
+import type { MirrorConnection } from "./mirror-connection.ts";
+import { noteNothing } from "./outcome.ts";
 import type { ErrorCode } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
 import { Timer } from "./timer-wheel.ts";
@@ -42,8 +49,12 @@ export type ForwardFailure = {
 export type Answers = {
   /** Decides about a request. Called again from the start when what it waited for has arrived. */
   answer(exchange: Exchange): void;
+  /** Goes on behind the filter that made the exchange wait (`pass-filters.ts`). */
+  resume(exchange: Exchange): void;
   /** The request was not answered upstream; nothing of a response has been sent. */
   failed(exchange: Exchange, failure: ForwardFailure): void;
+  /** The head of a response has come for an exchange that has a guard. False: it is not for the client. */
+  responded(exchange: Exchange, head: ResponseHead): boolean;
 };
 
 /**
@@ -53,7 +64,7 @@ export type Answers = {
 export type ExchangeState = "deciding" | "forwarding" | "answered";
 
 const nothing: Buffer = Buffer.alloc(0);
-const noModifiers: readonly HeaderModifier[] = [];
+const noFilters: PreparedFilters = [];
 
 /** RFC 9110 §9.2.2. Only these may be sent a second time without knowing what became of the first. */
 const idempotent: ReadonlySet<string> = new Set([
@@ -84,6 +95,8 @@ export class Exchange {
   state: ExchangeState = "answered";
   /** Holds the head, and `[bodyStart, bodyEnd)` of what came of the body along with it. */
   bytes: Buffer = nothing;
+  /** Whether `bytes` belong to the exchange alone. */
+  isDetached = false;
   bodyStart = 0;
   bodyEnd = 0;
   /** False: the request could not be read, and nothing in `head` counts. */
@@ -102,16 +115,47 @@ export class Exchange {
   startLine: string | undefined = undefined;
   keepsUpgrade = false;
   route: RouteCounts | undefined = undefined;
-  responseModifiers: readonly HeaderModifier[] = noModifiers;
-  backendModifiers: readonly HeaderModifier[] = noModifiers;
+  /** What took the request, for filters that replace the prefix that matched. */
+  matched: MatchEntry | undefined = undefined;
+  /** The port that the client dialed, as it sees it. */
+  dialedPort = 0;
+  /** Outbound only, like `choice`. */
+  rule: LoadedRule | undefined = undefined;
+  /** Undefined until the filters of the rule are passed. */
+  choice: LoadedChoice | undefined = undefined;
+  /** While it waits for a filter: the list, and the place of the one that is next. */
+  filters: PreparedFilters = noFilters;
+  filterAt = 0;
+  /** What filters do to the response, in the order in which the request met them. */
+  readonly responseModifiers: HeaderModifier[] = [];
+  /** Copies that take the body as it comes. */
+  readonly mirrors: MirrorConnection[] = [];
+  /** The request as the filters of the rule left it, for tries that begin there again; made when first wanted. */
+  ruleEdit: HeadEdit | undefined = undefined;
+  ruleStartLine: string | undefined = undefined;
+  ruleModifiers = 0;
+  /** Whether this is another try of the same request. */
+  isAgain = false;
+  /** Undefined: the rule asks for one try without limits. */
+  guard: Guard | undefined = undefined;
+  #spareGuard: Guard | undefined = undefined;
+  breaker: Breaker | undefined = undefined;
+  /** Whether the breaker of the endpoint waits for what becomes of this try. */
+  isProbe = false;
   group: TargetGroup | undefined = undefined;
   target: Target | undefined = undefined;
   upstream: Upstream | undefined = undefined;
-  /** Endpoints that could not be connected to for this request. */
+  /** Endpoints that have failed this request. */
   tried: Target[] = [];
+  /** Endpoints that could not be connected to in this try. */
+  dials = 0;
   lastFailure: ForwardFailure | undefined = undefined;
   /** Whether it waits for a table. */
   isParked = false;
+  /** What the exchange does after a pause; undefined: there is none. */
+  afterPause: ((exchange: Exchange) => void) | undefined = undefined;
+  /** Called when more of the body has come, which is collected for a filter; undefined: it flows. */
+  onBody: ((exchange: Exchange) => void) | undefined = undefined;
   /** What a waiting exchange leaves behind when it is over early. */
   cancelWait: (() => void) | undefined = undefined;
   /** The request as it was sent, for a second time; empty when it must not be sent again. */
@@ -125,13 +169,14 @@ export class Exchange {
     this.origin = origin;
     this.answers = answers;
     this.view = viewOf(this.head);
-    this.deadline = new Timer(() => downstream.onDeadline());
+    this.deadline = new Timer(() => downstream.onTimeout("request-timeout"));
     this.wait = new Timer(() => downstream.onWaitExpired());
   }
 
   /** A request was read. */
   begin(bytes: Buffer, bodyStart: number, bodyEnd: number): void {
     this.state = "deciding";
+    this.isDetached = false;
     this.bytes = bytes;
     this.bodyStart = bodyStart;
     this.bodyEnd = bodyEnd;
@@ -163,8 +208,20 @@ export class Exchange {
     this.startLine = undefined;
     this.keepsUpgrade = false;
     this.route = undefined;
-    this.responseModifiers = noModifiers;
-    this.backendModifiers = noModifiers;
+    this.matched = undefined;
+    this.rule = undefined;
+    this.choice = undefined;
+    this.filters = noFilters;
+    if (this.responseModifiers.length > 0) this.responseModifiers.length = 0;
+    if (this.mirrors.length > 0) this.#leaveMirrors();
+    this.isAgain = false;
+    this.afterPause = undefined;
+    this.onBody = undefined;
+    if (this.isProbe) noteNothing(this);
+    if (this.guard !== undefined) this.guard.end();
+    this.guard = undefined;
+    this.breaker = undefined;
+    this.dials = 0;
     this.group = undefined;
     this.target = undefined;
     this.upstream = undefined;
@@ -176,14 +233,65 @@ export class Exchange {
     this.resent = false;
   }
 
+  /** The rule asks for more than one try without limits. */
+  guardBy(rule: LoadedRule): void {
+    this.#spareGuard ??= new Guard(this);
+    this.guard = this.#spareGuard;
+    this.guard.begin(rule);
+  }
+
+  /** A try is over and another will follow, which begins as if there had been none. */
+  leaveTry(): void {
+    if (this.isProbe) noteNothing(this);
+    this.guard?.rest();
+    this.state = "deciding";
+    this.choice = undefined;
+    this.breaker = undefined;
+    this.dials = 0;
+    this.interimCount = 0;
+    this.group = undefined;
+    this.target = undefined;
+    this.lastFailure = undefined;
+    this.replayLength = 0;
+    this.resent = false;
+  }
+
+  /** Goes on with `then` after a while, unless the exchange is over before. */
+  pause(delayMs: number, then: (exchange: Exchange) => void): void {
+    this.afterPause = then;
+    this.shard.wheel.arm(this.wait, delayMs);
+  }
+
   /** The buffer of the connection will be used for other things: takes along what is still needed of it. */
   detach(): void {
+    if (this.isDetached) return;
+    this.isDetached = true;
     const { base } = this.head;
     const own = Buffer.from(this.bytes.subarray(base, this.bodyEnd));
     this.bodyStart -= base;
     this.bodyEnd -= base;
     this.head.moveTo(own, 0);
     this.bytes = own;
+  }
+
+  /** Adds to what came of the body along with the head, as if it had. The exchange is detached. */
+  collect(bytes: Buffer, start: number, end: number): void {
+    const length = this.bodyEnd + end - start;
+    if (length > this.bytes.length) {
+      const grown = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(length)));
+      this.bytes.copy(grown, 0, 0, this.bodyEnd);
+      this.head.moveTo(grown, this.head.base);
+      this.bytes = grown;
+    }
+    bytes.copy(this.bytes, this.bodyEnd, start, end);
+    this.bodyEnd = length;
+    this.onBody?.(this);
+  }
+
+  /** The rest of the body will not come. */
+  #leaveMirrors(): void {
+    for (const mirror of this.mirrors) mirror.abandon();
+    this.mirrors.length = 0;
   }
 
   /** Keeps a request that was written to `sent[start, end)`, if it may be sent again. */

@@ -4,6 +4,7 @@ import { writeTransportHeader } from "../codec/transport-header.ts";
 import { type Endpoint, endpointKey } from "../core/model/endpoint.ts";
 import { type DialTarget, dial } from "../edge/net/dial.ts";
 import type { Exchange, Target, TargetGroup } from "./exchange.ts";
+import type { Guard } from "./guard.ts";
 import { type ErrorCode, rescue } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
 import { Timer } from "./timer-wheel.ts";
@@ -52,7 +53,7 @@ function connect(exchange: Exchange, group: TargetGroup, target: Target): void {
     const reason = `${endpointKey(target.endpoint)}: ${why}`;
     exchange.answers.failed(exchange, { code, reason, stale: false, nothingSent: true });
   };
-  const dialing = dial({
+  const dialing = (target.open ?? dial)({
     target: dialed,
     pool: shard.pool,
     firstBuffer: shard.headBuffer,
@@ -88,7 +89,16 @@ function send(exchange: Exchange, upstream: Upstream): void {
     rescue(exchange, "bad-request", { status: 431, reason: "the request head is too long" });
     return;
   }
+  if (exchange.guard !== undefined) sendKept(exchange, exchange.guard, upstream);
   exchange.downstream.goOn();
+}
+
+/** What has come of the body since the head. From now on the exchange keeps what another try would need. */
+function sendKept(exchange: Exchange, guard: Guard, upstream: Upstream): void {
+  const { bytes, length } = guard.body;
+  upstream.sendCopy(bytes, 0, length);
+  if (exchange.rule?.retry !== undefined) exchange.detach();
+  guard.sent();
 }
 
 /** Head, and what has come of the body, in one write if they fit. */
@@ -108,7 +118,7 @@ function sendRequest(exchange: Exchange, upstream: Upstream, start: number): boo
 }
 
 /** Undefined: this proxy cannot prove who it is yet. An endpoint with an identity is never spoken to in plain text. */
-function dialTargetOf(shard: Shard, endpoint: Endpoint): DialTarget | undefined {
+export function dialTargetOf(shard: Shard, endpoint: Endpoint): DialTarget | undefined {
   const { ip, port, tls, inboundPort } = endpoint;
   if (tls === undefined) return { host: ip, port, tls: undefined };
   const context = shard.clientContext;
@@ -121,7 +131,7 @@ function dialTargetOf(shard: Shard, endpoint: Endpoint): DialTarget | undefined 
   };
 }
 
-function prefaceOf({ port, tls, inboundPort }: Endpoint): Buffer | undefined {
+export function prefaceOf({ port, tls, inboundPort }: Endpoint): Buffer | undefined {
   if (tls === undefined || inboundPort === 0) return undefined;
   return writeTransportHeader({ port, name: "", protocol: "http1" });
 }

@@ -11,19 +11,25 @@ import { findRoute, noRoute } from "../core/decide/find-route.ts";
 import { parseIp } from "../core/std/ip.ts";
 import type { AcceptedSocket } from "../edge/net/listen.ts";
 import type { Wire } from "../edge/net/wire.ts";
-import { answeredByFilter } from "./answer-filters.ts";
 import { Downstream } from "./downstream.ts";
 import type { Answers, Exchange, ForwardFailure } from "./exchange.ts";
-import { applyModifiers } from "./filters.ts";
+import type { PreparedFilters } from "./filters.ts";
 import { FirstBytes, type Look } from "./first-bytes.ts";
 import { type Forwarding, forward } from "./forward.ts";
 import { entryAt, type LoadedInbound } from "./loaded.ts";
 import type { Guest, MeshDoor } from "./mesh-door.ts";
+import { passFilters } from "./pass-filters.ts";
 import { prepareRequest } from "./request-head.ts";
 import { rescue } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
 
-export const inboundAnswers: Answers = { answer: answerInbound, failed: failedInbound };
+export const inboundAnswers: Answers = {
+  answer: answerInbound,
+  resume: resumeInbound,
+  failed: failedInbound,
+  // No rule of this side has a guard.
+  responded: () => true,
+};
 
 /** A connection. On the mesh port nothing is said in plain text. */
 export function acceptInbound(door: MeshDoor, accepted: AcceptedSocket): void {
@@ -98,12 +104,21 @@ function answerInbound(exchange: Exchange): void {
     return;
   }
   shard.counts.add(rule.allowed[admitted] ?? 0);
-  const { filters } = rule;
-  if (answeredByFilter(exchange, filters, entry, origin.port)) return;
-  applyModifiers(exchange.requestEdit, filters.request);
-  exchange.responseModifiers = filters.response;
+  exchange.matched = entry;
+  exchange.dialedPort = origin.port;
   const { identity } = origin.peer;
   if (identity !== undefined) exchange.requestEdit.set("l5d-client-id", identity);
+  passRule(exchange, rule.filters, 0);
+}
+
+/** What a filter waited for has come. */
+function resumeInbound(exchange: Exchange): void {
+  passRule(exchange, exchange.filters, exchange.filterAt);
+}
+
+/** The filters of the rule from place `from` on, then the application. */
+function passRule(exchange: Exchange, filters: PreparedFilters, from: number): void {
+  if (passFilters(exchange, filters, from) !== "passed") return;
   sendToApplication(exchange, "pooled");
 }
 

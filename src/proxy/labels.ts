@@ -27,18 +27,31 @@ export function authorizationLabels(authorization: Meta): Labels {
 
 /** Of a route of a Service; `route` is undefined for requests that none takes. */
 export function outboundRouteLabels(parent: Meta, route: Meta | undefined): Labels {
-  const from = named(parent);
   const to = route === undefined ? nobody : named(route);
   return {
-    parent_group: from.group,
-    parent_kind: from.kind,
-    parent_namespace: from.namespace,
-    parent_name: from.name,
+    ...parentLabels(parent),
     route_group: to.group,
     route_kind: to.kind,
     route_namespace: to.namespace,
     route_name: to.name,
   };
+}
+
+/** Of a backend of a route. */
+export function backendLabels(backend: Meta | undefined): Labels {
+  const { group, kind, namespace, name } = backend === undefined ? nobody : named(backend);
+  return {
+    backend_group: group,
+    backend_kind: kind,
+    backend_namespace: namespace,
+    backend_name: name,
+  };
+}
+
+/** Of the Service whose policy it is. */
+export function parentLabels(parent: Meta): Labels {
+  const { group, kind, namespace, name } = named(parent);
+  return { parent_group: group, parent_kind: kind, parent_namespace: namespace, parent_name: name };
 }
 
 const nobody = { group: "", kind: "", namespace: "", name: "" };

@@ -5,21 +5,34 @@ import type { Result } from "../core/std/result.ts";
 import type { HttpRouteTable, MatchEntry } from "../core/table/http-route.ts";
 import type { InboundTable } from "../core/table/inbound.ts";
 import type { BackendEntry, OutboundRule, OutboundTable } from "../core/table/outbound.ts";
+import type { Breaker } from "./breaker.ts";
 import { type Counts, RouteCounts } from "./count.ts";
 import type { TargetGroup } from "./exchange.ts";
-import { type PreparedFilters, prepareFilters } from "./filters.ts";
+import { type FilterContext, type PreparedFilters, prepareFilters } from "./filters.ts";
 import {
   authorizationLabels,
+  backendLabels,
   inboundRouteLabels,
   outboundRouteLabels,
   serverLabels,
 } from "./labels.ts";
+import {
+  type Balancer,
+  type LoadedResilience,
+  loadBalancers,
+  loadResilience,
+  type ResilienceContext,
+  sessionFaults,
+} from "./load-resilience.ts";
+import { MirrorCounts } from "./mirror-counts.ts";
 
 export type LoadContext = {
   readonly counts: Counts;
   readonly compile: (source: string) => Result<Pattern>;
   /** The group of endpoints that a backend leads to; undefined: it leads nowhere. */
   readonly groupOf: (backend: BackendEntry) => TargetGroup | undefined;
+  /** How many workers there are. */
+  readonly workers: number;
 };
 
 export type LoadedOutbound = {
@@ -29,9 +42,11 @@ export type LoadedOutbound = {
   readonly rules: readonly LoadedRule[];
   /** Requests that no route takes. */
   readonly noRoute: RouteCounts;
+  /** Parallel to `table.backends`; undefined where a backend leads nowhere. */
+  readonly balancers: readonly (Balancer | undefined)[];
 };
 
-export type LoadedRule = {
+export type LoadedRule = LoadedResilience & {
   readonly rule: OutboundRule;
   readonly filters: PreparedFilters;
   readonly counts: RouteCounts;
@@ -42,6 +57,7 @@ export type LoadedRule = {
 export type LoadedChoice = {
   readonly filters: PreparedFilters;
   readonly group: TargetGroup | undefined;
+  readonly breaker: Breaker | undefined;
 };
 
 export type LoadedInbound = {
@@ -63,9 +79,16 @@ export type LoadedInboundRule = {
   readonly denied: number;
 };
 
-export function loadOutbound(table: OutboundTable, context: LoadContext): LoadedOutbound {
-  const { counts } = context;
+/** `before`: what was in force until now. What is known about its endpoints and budgets stays. */
+export function loadOutbound(
+  table: OutboundTable,
+  context: LoadContext,
+  before: LoadedOutbound | undefined,
+): LoadedOutbound {
+  const { counts, workers } = context;
   const groups = table.backends.map(context.groupOf);
+  const balancers = loadBalancers(table, groups, counts, before);
+  const resilience: ResilienceContext = { counts, workers, before: before?.rules ?? [] };
   const byRoute = table.http.routes.map(
     ({ meta }) =>
       new RouteCounts(counts, {
@@ -77,16 +100,30 @@ export function loadOutbound(table: OutboundTable, context: LoadContext): Loaded
     direction: "outbound",
     ...outboundRouteLabels(table.parent, undefined),
   });
-  const rules = table.rules.map((rule, at) => ({
-    rule,
-    filters: prepareFilters(rule.filters),
-    counts: byRoute[routeOf(table.http, at)] ?? noRoute,
-    choices: rule.choices.map(({ backend, filters }) => ({
-      filters: prepareFilters(filters),
-      group: groups[backend],
-    })),
-  }));
-  return { table, routes: loadHttpRoutes(table.http, context.compile), rules, noRoute };
+  const rules = table.rules.map((rule, at) => {
+    const route = routeOf(table.http, at);
+    const filterContext: FilterContext = {
+      groupOf: (backend) => groups[backend],
+      mirrorCounts: (backend) =>
+        new MirrorCounts(counts, {
+          ...outboundRouteLabels(table.parent, table.http.routes[route]?.meta),
+          ...backendLabels(table.backends[backend]?.meta),
+        }),
+    };
+    return {
+      ...loadResilience(table, at, resilience),
+      rule,
+      filters: prepareFilters([...sessionFaults(rule), ...rule.filters], filterContext),
+      counts: byRoute[route] ?? noRoute,
+      choices: rule.choices.map(({ backend, filters }) => ({
+        filters: prepareFilters(filters, filterContext),
+        group: groups[backend],
+        breaker: balancers[backend]?.breaker,
+      })),
+    };
+  });
+  const routes = loadHttpRoutes(table.http, context.compile);
+  return { table, routes, rules, noRoute, balancers };
 }
 
 export function loadInbound(

@@ -3,26 +3,35 @@
  *
  * The application names the destination itself: in the target, as a forward proxy is asked, or in Host.
  */
+import type { ResponseHead } from "../codec/http1-head.ts";
 import { findRoute, noRoute } from "../core/decide/find-route.ts";
 import { pickBackend } from "../core/decide/pick-backend.ts";
+import { isRetryable } from "../core/decide/retry.ts";
 import { describeMeta } from "../core/model/meta.ts";
 import { parseIp } from "../core/std/ip.ts";
 import type { AcceptedSocket } from "../edge/net/listen.ts";
-import { answeredByFilter } from "./answer-filters.ts";
 import { Downstream } from "./downstream.ts";
-import type { Answers, Exchange, ForwardFailure, TargetGroup } from "./exchange.ts";
-import { applyModifiers } from "./filters.ts";
+import type { Answers, Exchange, ForwardFailure, Target, TargetGroup } from "./exchange.ts";
 import { forward } from "./forward.ts";
 import { entryAt, type LoadedChoice, type LoadedOutbound, type LoadedRule } from "./loaded.ts";
-import { prepareRequest } from "./request-head.ts";
-import { rescue } from "./rescue.ts";
+import { noteNoResponse, noteNothing, pauseAsked } from "./outcome.ts";
+import { passFilters } from "./pass-filters.ts";
+import { keepRuleState, prepareRequest, returnToRuleState } from "./request-head.ts";
+import { type ErrorCode, rescue } from "./rescue.ts";
+import { msToNextTry, rescueTry, type TryOutcome, tryFailures } from "./retries.ts";
+import { pinnedChoice } from "./session-pin.ts";
 import type { Shard } from "./shard.ts";
 import type { Destination } from "./tables.ts";
 
-/** Endpoints that are tried for one request while none can be connected to: enough to get past a dying node, few enough to fail soon. */
-const maxAttempts = 3;
+/** Endpoints that are dialed in one try while none can be connected to: enough to get past a dying node, few enough to fail soon. */
+const maxDials = 3;
 
-export const outboundAnswers: Answers = { answer: answerOutbound, failed: failedOutbound };
+export const outboundAnswers: Answers = {
+  answer: answerOutbound,
+  resume: resumeOutbound,
+  failed: failedOutbound,
+  responded: respondedOutbound,
+};
 
 /** A connection of the application. It speaks HTTP/1, or is told so by the first answer. */
 export function acceptOutbound(shard: Shard, accepted: AcceptedSocket): void {
@@ -80,20 +89,58 @@ function answerOutbound(exchange: Exchange): void {
   }
   exchange.route = rule.counts;
   rule.counts.request();
-  const { port } = destination;
-  if (answeredByFilter(exchange, rule.filters, entry, port)) return;
-  const choice = chooseBackend(rule, shard.random());
+  exchange.rule = rule;
+  exchange.matched = entry;
+  exchange.dialedPort = destination.port;
+  const { requestMs } = rule.rule.timeouts;
+  if (requestMs > 0) {
+    // The client's time runs since its request came, also while the policy was waited for.
+    const passedMs = shard.nowMs() - exchange.startedMs;
+    shard.wheel.arm(exchange.deadline, Math.max(requestMs - passedMs, 0));
+  }
+  if (rule.isGuarded) exchange.guardBy(rule);
+  passRule(exchange, rule, 0);
+}
+
+/** What a filter waited for has come. */
+function resumeOutbound(exchange: Exchange): void {
+  const { rule, choice, filterAt } = exchange;
+  if (choice !== undefined) passChoice(exchange, choice, filterAt);
+  else if (rule !== undefined) passRule(exchange, rule, filterAt);
+}
+
+/** The filters of the rule from place `from` on, then the first try. */
+function passRule(exchange: Exchange, rule: LoadedRule, from: number): void {
+  if (passFilters(exchange, rule.filters, from) !== "passed") return;
+  if (rule.retry !== undefined) keepRuleState(exchange);
+  beginTry(exchange, rule);
+}
+
+/** The backend of the client's session, or another. */
+function beginTry(exchange: Exchange, rule: LoadedRule): void {
+  const { guard, shard } = exchange;
+  if (guard !== undefined) guard.tries++;
+  const choice = pinnedChoice(exchange, rule) ?? chooseBackend(rule, shard);
   if (choice === undefined) {
     refuseBackendless(exchange, rule);
     return;
   }
-  if (answeredByFilter(exchange, choice.filters, entry, port)) return;
-  applyModifiers(exchange.requestEdit, rule.filters.request);
-  applyModifiers(exchange.requestEdit, choice.filters.request);
-  exchange.responseModifiers = rule.filters.response;
-  exchange.backendModifiers = choice.filters.response;
-  const { requestTimeoutMs } = rule.rule;
-  if (requestTimeoutMs > 0) shard.wheel.arm(exchange.deadline, requestTimeoutMs);
+  exchange.choice = choice;
+  exchange.breaker = choice.breaker;
+  passChoice(exchange, choice, 0);
+}
+
+/** Another try after a pause: with a backend and an endpoint of its own, and the filters of that backend. */
+function tryAgain(exchange: Exchange): void {
+  const { rule } = exchange;
+  if (rule === undefined) return;
+  returnToRuleState(exchange);
+  beginTry(exchange, rule);
+}
+
+/** The filters of the backend from place `from` on, then an endpoint. */
+function passChoice(exchange: Exchange, choice: LoadedChoice, from: number): void {
+  if (passFilters(exchange, choice.filters, from) !== "passed") return;
   if (choice.group === undefined) {
     rescue(exchange, "bad-backend");
     return;
@@ -101,23 +148,26 @@ function answerOutbound(exchange: Exchange): void {
   sendToEndpoint(exchange, choice.group);
 }
 
-/** Also the next attempt, after an endpoint that could not be connected to. */
+/** Also the next attempt of the same try, after an endpoint that could not be connected to. */
 function sendToEndpoint(exchange: Exchange, group: TargetGroup): void {
-  const { shard, tried, lastFailure } = exchange;
-  const target = group.pick(shard.nowMs(), shard.random, tried);
+  const { shard, breaker, lastFailure } = exchange;
+  if (group.inFlight >= shard.limits.maxInFlightPerBackend) {
+    rescue(exchange, "backend-overload");
+    return;
+  }
+  const target = chooseEndpoint(exchange, group);
   if (target !== undefined) {
+    exchange.isProbe = breaker?.begin(target) === true;
     forward(exchange, group, target, "pooled");
-    return;
+  } else if (lastFailure !== undefined) {
+    endTry(exchange, lastFailure.code, lastFailure.reason);
+  } else {
+    endTry(exchange, group.members.length > 0 ? "fail-fast" : "no-endpoints");
   }
-  if (lastFailure === undefined) {
-    rescue(exchange, "no-endpoints");
-    return;
-  }
-  rescue(exchange, lastFailure.code, { reason: lastFailure.reason });
 }
 
 function failedOutbound(exchange: Exchange, failure: ForwardFailure): void {
-  const { group, target } = exchange;
+  const { group, target, guard } = exchange;
   if (exchange.responseStarted || group === undefined || target === undefined) {
     rescue(exchange, failure.code, { reason: failure.reason });
     return;
@@ -128,12 +178,53 @@ function failedOutbound(exchange: Exchange, failure: ForwardFailure): void {
     return;
   }
   exchange.tried.push(target);
-  exchange.lastFailure = failure;
-  if (failure.nothingSent && exchange.tried.length < maxAttempts) {
-    sendToEndpoint(exchange, group);
+  if (!failure.nothingSent) {
+    noteNoResponse(exchange);
+    endTry(exchange, failure.code, failure.reason);
     return;
   }
-  rescue(exchange, failure.code, { reason: failure.reason });
+  noteNothing(exchange);
+  exchange.dials++;
+  exchange.lastFailure = failure;
+  if (guard !== undefined) guard.pinned = undefined;
+  if (exchange.dials < maxDials) sendToEndpoint(exchange, group);
+  else endTry(exchange, failure.code, failure.reason);
+}
+
+/** Whether the response is for the client; else its request is sent again, or has been answered. */
+function respondedOutbound(exchange: Exchange, head: ResponseHead): boolean {
+  const { guard, rule, target } = exchange;
+  if (rule?.retry !== undefined && isRetryable(rule.retry.policy, head.status)) {
+    if (target !== undefined) exchange.tried.push(target);
+    if (goesOn(exchange, head.status, pauseAsked(exchange, head))) return false;
+    if (guard?.noRetry === "budget") {
+      rescue(exchange, "retry-budget");
+      return false;
+    }
+  }
+  guard?.answered();
+  return true;
+}
+
+/** A try has brought no response. */
+function endTry(exchange: Exchange, code: ErrorCode, reason?: string): void {
+  const kind = tryFailures.get(code);
+  if (kind !== undefined && goesOn(exchange, kind, undefined)) return;
+  rescueTry(exchange, code, reason);
+}
+
+/** True: there will be another try. */
+function goesOn(
+  exchange: Exchange,
+  outcome: TryOutcome,
+  retryAfterMs: number | undefined,
+): boolean {
+  const waitMs = msToNextTry(exchange, outcome, retryAfterMs);
+  if (waitMs < 0) return false;
+  exchange.leaveTry();
+  exchange.downstream.holdBody();
+  exchange.pause(waitMs, tryAgain);
+  return true;
 }
 
 /** Nothing is sent anywhere before the policy of the destination is known. */
@@ -170,10 +261,22 @@ function refuseBackendless(exchange: Exchange, { rule }: LoadedRule): void {
   rescue(exchange, "no-backend");
 }
 
-/** By weight; or the first that has an endpoint. */
-function chooseBackend({ rule, choices }: LoadedRule, random01: number): LoadedChoice | undefined {
+/** By weight; or the first that has an endpoint that takes requests. */
+function chooseBackend({ rule, choices }: LoadedRule, shard: Shard): LoadedChoice | undefined {
   if (rule.distribution === "first-available") {
-    return choices.find(({ group }) => (group?.members.length ?? 0) > 0) ?? choices[0];
+    const nowMs = shard.nowMs();
+    return choices.find(({ group, breaker }) => group?.isOpen(nowMs, breaker)) ?? choices[0];
   }
-  return choices[pickBackend(rule, random01)];
+  return choices[pickBackend(rule, shard.random())];
+}
+
+/** That of the client's session, or one that has not failed this request, or any when a new try finds no such. */
+function chooseEndpoint(exchange: Exchange, group: TargetGroup): Target | undefined {
+  const { shard, guard, breaker, tried, dials } = exchange;
+  if (guard?.pinned !== undefined) return guard.pinned;
+  const nowMs = shard.nowMs();
+  const target = group.pick(nowMs, shard.random, tried, breaker);
+  if (target !== undefined || tried.length === 0 || dials > 0) return target;
+  exchange.tried = [];
+  return group.pick(nowMs, shard.random, exchange.tried, breaker);
 }

@@ -32,7 +32,15 @@ export type ErrorCode =
   | "upstream-closed"
   | "bad-response"
   | "request-timeout"
+  | "response-timeout"
+  | "try-timeout"
+  | "idle-timeout"
+  | "fail-fast"
+  | "retry-budget"
+  | "backend-overload"
   | "overload"
+  | "no-verdict"
+  | "auth-body"
   | "injected";
 
 type Row = {
@@ -45,7 +53,7 @@ type Row = {
   readonly reason: string;
 };
 
-const rows: Readonly<Record<ErrorCode, Row>> = {
+export const rows: Readonly<Record<ErrorCode, Row>> = {
   "bad-request": row(400, "bad request", "the request is malformed", true),
   "head-timeout": row(408, "head timeout", "the request head did not arrive in time", true),
   "body-timeout": row(408, "body timeout", "the request body did not arrive in time", true),
@@ -71,7 +79,19 @@ const rows: Readonly<Record<ErrorCode, Row>> = {
   "upstream-closed": row(502, "i/o", "the endpoint closed the connection before it answered"),
   "bad-response": row(502, "bad response", "the endpoint sent a malformed response"),
   "request-timeout": row(504, "response timeout", "the request took longer than its rule allows"),
+  "response-timeout": row(504, "response timeout", "the response took longer than its rule allows"),
+  "try-timeout": row(504, "response timeout", "the endpoint took longer than the rule allows"),
+  "idle-timeout": row(504, "response timeout", "nothing came for longer than the rule allows"),
+  "fail-fast": row(503, "failfast", "every endpoint of the backend is out because of its failures"),
+  "retry-budget": row(503, "retry budget", "the request failed and the retry budget is used up"),
+  "backend-overload": row(503, "loadshed", "too many requests wait for the backend"),
   overload: row(503, "loadshed", "too many requests are in flight"),
+  "no-verdict": row(403, "external auth", "the authorization service gave no verdict"),
+  "auth-body": row(
+    413,
+    "external auth",
+    "the body is longer than the authorization service may see",
+  ),
   injected: row(500, "injected", "the rule fails this request"),
 };
 
@@ -91,7 +111,7 @@ export function rescue(exchange: Exchange, code: ErrorCode, options: RescueOptio
   exchange.shard.countError(exchange.origin.direction, label);
   exchange.downstream.dropUpstream();
   if (exchange.responseStarted) {
-    exchange.downstream.abort();
+    exchange.downstream.reset();
     return;
   }
   const text = toFieldText(options.reason ?? reason, maxReasonLength);
@@ -109,7 +129,7 @@ export function rescue(exchange: Exchange, code: ErrorCode, options: RescueOptio
 export type LocalAnswer = {
   readonly status: number;
   readonly headers: readonly (readonly [string, string])[];
-  readonly body: string;
+  readonly body: string | Buffer;
   readonly closes: boolean;
 };
 
@@ -149,6 +169,7 @@ const phrases: ReadonlyMap<number, string> = new Map([
   [403, "Forbidden"],
   [404, "Not Found"],
   [408, "Request Timeout"],
+  [413, "Content Too Large"],
   [414, "URI Too Long"],
   [429, "Too Many Requests"],
   [431, "Request Header Fields Too Large"],

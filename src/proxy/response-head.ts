@@ -4,6 +4,7 @@ import type { ResponseHead } from "../codec/http1-head.ts";
 import { dropHopByHop, writeHead } from "../codec/http1-write.ts";
 import type { Exchange } from "./exchange.ts";
 import { applyModifiers, privatePrefix } from "./filters.ts";
+import { addSession } from "./session-pin.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Writes the final head (or 101) to the worker's scratch buffer; answers the position after it, or -1. */
@@ -14,7 +15,7 @@ export function writeResponseHead(exchange: Exchange, upstream: Upstream): numbe
   dropHopByHop(head, edit, exchange.keepsUpgrade && head.upgrade);
   dropPrivateFields(head, exchange, upstream.isMeshed);
   applyModifiers(edit, exchange.responseModifiers);
-  applyModifiers(edit, exchange.backendModifiers);
+  if (exchange.guard?.rule?.rule.session !== undefined) addSession(exchange);
   if (exchange.closes && !head.upgrade) edit.add("connection", "close");
   return writeHead(shard.scratch, 0, head, startLineOf(head), edit);
 }

@@ -4,10 +4,12 @@ import type { BufferPool } from "../edge/net/buffer-pool.ts";
 import type { Wire } from "../edge/net/wire.ts";
 import type { WorkerMetric } from "../thread/counters.ts";
 import type { WorkerLimits, WorkerSettings } from "../thread/messages.ts";
+import { AuthConnections } from "./auth-connections.ts";
 import { ConnectionCounts, type Counts } from "./count.ts";
 import type { Downstream } from "./downstream.ts";
 import type { Target } from "./exchange.ts";
 import type { Direction } from "./labels.ts";
+import { MirrorPool } from "./mirror.ts";
 import type { Tables } from "./tables.ts";
 import type { TimerWheel } from "./timer-wheel.ts";
 
@@ -24,6 +26,8 @@ export type ShardOptions = {
   readonly settings: WorkerSettings;
   /** Milliseconds that never go back. */
   readonly nowMs: () => number;
+  /** Milliseconds since 1970, for times that others tell or read. */
+  readonly wallMs: () => number;
   /** From 0 to 1, without 1. */
   readonly random: () => number;
   readonly wheel: TimerWheel;
@@ -36,6 +40,7 @@ export class Shard {
   readonly settings: WorkerSettings;
   readonly limits: WorkerLimits;
   readonly nowMs: () => number;
+  readonly wallMs: () => number;
   readonly random: () => number;
   readonly wheel: TimerWheel;
   readonly pool: BufferPool;
@@ -43,6 +48,9 @@ export class Shard {
   readonly tables: Tables;
   readonly headBuffer: Buffer = Buffer.allocUnsafeSlow(headBufferBytes);
   readonly connections: Set<Downstream> = new Set();
+  readonly mirrors: MirrorPool = new MirrorPool();
+  /** On which authorization services are asked. */
+  readonly authConnections: AuthConnections = new AuthConnections(this);
   /** Where a message is put together before it is sent. Another buffer takes its place when it is lent. */
   scratch: Buffer;
   /** Undefined until this workload has a certificate. */
@@ -58,6 +66,7 @@ export class Shard {
     this.settings = options.settings;
     this.limits = options.settings.limits;
     this.nowMs = options.nowMs;
+    this.wallMs = options.wallMs;
     this.random = options.random;
     this.wheel = options.wheel;
     this.pool = options.pool;

@@ -16,10 +16,10 @@ import { MeshDoor } from "./mesh-door.ts";
 import { acceptOutbound } from "./outbound.ts";
 import { Shard } from "./shard.ts";
 import { Tables } from "./tables.ts";
-import { Timer, TimerWheel, tickMs } from "./timer-wheel.ts";
+import { Timer, TimerWheel, tickMs, type WheelClock } from "./timer-wheel.ts";
 
-/** How often the main thread is told which destinations are in use. It forgets those that are not. */
-const usedEveryMs = 1_000;
+/** How often the main thread is told which destinations are in use, and which endpoints are ready. It forgets what is not used. */
+const reportEveryMs = 1_000;
 
 export type RunningShard = {
   take(message: ToWorker): void;
@@ -27,11 +27,24 @@ export type RunningShard = {
   readonly drained: Promise<void>;
 };
 
+/** What a shard needs of the machine's clocks; a test turns them by hand. */
+export type ShardClock = WheelClock & {
+  /** Milliseconds since 1970. */
+  wallMs(): number;
+};
+
+const machineClock: ShardClock = {
+  nowMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  start: startTicking,
+};
+
 export async function startShard(
   start: WorkerStart,
   post: (message: ToMain) => void,
+  clock: ShardClock = machineClock,
 ): Promise<RunningShard> {
-  const running = new Running(start, post);
+  const running = new Running(start, post, clock);
   for (const snapshot of start.snapshots) running.take(snapshot);
   const listeners = await running.open(start.settings.listeners);
   post({ kind: "listening", listeners });
@@ -43,30 +56,35 @@ class Running implements RunningShard {
   readonly #shard: Shard;
   readonly #post: (message: ToMain) => void;
   readonly #finished: () => void;
-  readonly #used: NodeJS.Timeout;
+  readonly #report: NodeJS.Timeout;
   readonly #graceTimer: Timer = new Timer(() => this.#abort());
   readonly #doors: MeshDoor[] = [];
   readonly #listeners: Listener[] = [];
   #identity: IdentitySnapshot | undefined;
 
-  constructor({ settings, counters }: WorkerStart, post: (message: ToMain) => void) {
+  constructor(
+    { settings, counters }: WorkerStart,
+    post: (message: ToMain) => void,
+    clock: ShardClock,
+  ) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.drained = promise;
     this.#finished = resolve;
     this.#post = post;
     const counts = new Counts(counters, (series) => post({ kind: "series", series }));
-    const nowMs = (): number => performance.now();
+    const nowMs = (): number => clock.nowMs();
     this.#shard = new Shard({
       settings,
       nowMs,
+      wallMs: () => clock.wallMs(),
       random: () => Math.random(),
-      wheel: new TimerWheel({ nowMs, start: startTicking }),
+      wheel: new TimerWheel(clock),
       pool: new BufferPool(),
       counts,
       tables: new Tables({ settings, counts, nowMs, post }),
     });
     this.#shard.onConnectionGone = () => this.#endIfEmpty();
-    this.#used = setInterval(() => this.#reportUsed(), usedEveryMs).unref();
+    this.#report = setInterval(() => this.#reportNow(), reportEveryMs).unref();
   }
 
   take(message: ToWorker): void {
@@ -121,7 +139,8 @@ class Running implements RunningShard {
     this.#shard.tables.applied(identity);
   }
 
-  #reportUsed(): void {
+  #reportNow(): void {
+    this.#shard.tables.report(this.#shard.nowMs());
     const targets = this.#shard.tables.takeUsed();
     if (targets.length > 0) this.#post({ kind: "used", targets });
   }
@@ -150,8 +169,10 @@ class Running implements RunningShard {
     shard.onConnectionGone = () => {};
     for (const listener of this.#listeners) listener.destroyAll();
     shard.tables.close();
+    shard.mirrors.close();
+    shard.authConnections.close();
     shard.wheel.stop();
-    clearInterval(this.#used);
+    clearInterval(this.#report);
     this.#post({ kind: "drained", aborted });
     this.#finished();
   }

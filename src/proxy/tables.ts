@@ -8,9 +8,13 @@ import { normaliseAuthority } from "../core/model/authority.ts";
 import { defaultLoad } from "../core/model/backend.ts";
 import type { Endpoint } from "../core/model/endpoint.ts";
 import type { Result } from "../core/std/result.ts";
+import { Secret } from "../core/std/secret.ts";
 import { unreachable } from "../core/std/unreachable.ts";
-import type { BackendEntry } from "../core/table/outbound.ts";
+import type { BackendEntry, LambdaEntry } from "../core/table/outbound.ts";
+import { staticAuthority } from "../core/table/static-hosts.ts";
+import { FunctionCaller } from "../edge/aws/invoke.ts";
 import {
+  type OutboundSnapshot,
   type Snapshot,
   snapshotScope,
   type ToMain,
@@ -20,6 +24,8 @@ import {
 import type { Counts } from "./count.ts";
 import { EndpointGroup } from "./endpoints.ts";
 import type { Exchange, TargetGroup } from "./exchange.ts";
+import { openFunction } from "./function-wire.ts";
+import type { Balancer } from "./load-resilience.ts";
 import {
   type LoadContext,
   type LoadedInbound,
@@ -58,7 +64,7 @@ export class Destination {
 const waiting = { kind: "waiting" } as const;
 
 export type TablesOptions = {
-  readonly settings: Pick<WorkerSettings, "namespace" | "clusterDomain" | "forwards">;
+  readonly settings: Pick<WorkerSettings, "namespace" | "clusterDomain" | "forwards" | "workers">;
   readonly counts: Counts;
   readonly nowMs: () => number;
   readonly post: (message: ToMain) => void;
@@ -73,6 +79,7 @@ export class Tables {
   readonly #inbound = new Map<number, LoadedInbound>();
   readonly #applications: ReadonlyMap<number, TargetGroup>;
   readonly #parkedInbound = new Map<number, Set<Exchange>>();
+  readonly #functions: FunctionCaller = new FunctionCaller(() => Date.now());
   readonly #patterns = new LRUCache<string, Result<Pattern>>({ max: maxPatterns });
   #noted: Destination[] = [];
   #parkedCount = 0;
@@ -83,6 +90,7 @@ export class Tables {
       counts: options.counts,
       compile: (source) => this.#compile(source),
       groupOf: (backend) => this.#groupOf(backend),
+      workers: options.settings.workers,
     };
     this.#applications = new Map(
       options.settings.forwards.map(({ port, host, hostPort }) => [
@@ -137,10 +145,7 @@ export class Tables {
     switch (message.kind) {
       case "outbound": {
         const destination = this.#known(message.target);
-        destination.answer =
-          message.answer.kind === "policy"
-            ? { kind: "policy", policy: loadOutbound(message.answer.table, this.#context) }
-            : message.answer;
+        destination.answer = this.#load(message.answer, destination);
         this.applied(message);
         this.#resume(destination.parked);
         return;
@@ -183,8 +188,25 @@ export class Tables {
 
   /** Closes the connections that wait in pools. */
   close(): void {
+    this.#functions.close();
     const groups = [...this.#groups.values(), ...this.#applications.values()];
     for (const group of groups) group.update(noEndpoints, this.#options.nowMs());
+  }
+
+  /** Brings the gauges up to date that change by time alone. */
+  report(nowMs: number): void {
+    for (const { answer } of this.#destinations.values()) {
+      if (answer.kind === "policy") forEachBalancer(answer.policy, (one) => one.report(nowMs));
+    }
+  }
+
+  #load(answer: OutboundSnapshot["answer"], { answer: old }: Destination): Destination["answer"] {
+    const before = old.kind === "policy" ? old.policy : undefined;
+    if (answer.kind === "policy") {
+      return { kind: "policy", policy: loadOutbound(answer.table, this.#context, before) };
+    }
+    if (before !== undefined) forEachBalancer(before, (one) => one.retire());
+    return answer;
   }
 
   #lookUp(authority: string): Destination | undefined {
@@ -210,6 +232,8 @@ export class Tables {
   #drop(target: string): void {
     const destination = this.#destinations.get(target);
     if (destination === undefined) return;
+    const { answer } = destination;
+    if (answer.kind === "policy") forEachBalancer(answer.policy, (one) => one.retire());
     destination.isLive = false;
     this.#destinations.delete(target);
     this.#resume(destination.parked);
@@ -258,6 +282,13 @@ export class Tables {
       }
       case "forward":
         return this.#groupOfOne(dispatch.endpoint);
+      case "static": {
+        const group = this.#group(staticAuthority(dispatch.hosts));
+        group.tuning = dispatch;
+        return group;
+      }
+      case "lambda":
+        return this.#groupOfFunction(dispatch.function);
       case "fail":
         return undefined;
       default:
@@ -272,6 +303,21 @@ export class Tables {
     return group;
   }
 
+  /** A function has no address: the place of its endpoint is for explanations. */
+  #groupOfFunction(entry: LambdaEntry): TargetGroup {
+    const fn = {
+      ...entry,
+      accessKey: new Secret(entry.accessKey),
+      secretKey: new Secret(entry.secretKey),
+      sessionToken: new Secret(entry.sessionToken),
+    };
+    const group = this.#groupOfOne({ ...plainEndpoint, ip: `${fn.name}.${fn.region}`, port: 443 });
+    for (const member of group.members) {
+      member.open = (options) => openFunction({ fn, caller: this.#functions }, options);
+    }
+    return group;
+  }
+
   #group(authority: string): TargetGroup {
     const known = this.#groups.get(authority);
     if (known !== undefined) return known;
@@ -279,6 +325,10 @@ export class Tables {
     this.#groups.set(authority, group);
     return group;
   }
+}
+
+function forEachBalancer({ balancers }: LoadedOutbound, visit: (balancer: Balancer) => void): void {
+  for (const balancer of balancers) if (balancer !== undefined) visit(balancer);
 }
 
 const plainEndpoint = {

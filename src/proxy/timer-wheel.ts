@@ -34,6 +34,8 @@ export class TimerWheel {
   readonly #clock: WheelClock;
   readonly #slots: Timer[][] = Array.from({ length: slotCount }, () => []);
   #tick = 0;
+  /** The tick that it is now. `#tick` is behind while `advance` catches up. */
+  #nowTick = 0;
   #startMs: number;
   #held = 0;
   #ticking: { stop(): void } | undefined;
@@ -47,7 +49,7 @@ export class TimerWheel {
   arm(timer: Timer, delayMs: number): void {
     if (this.#ticking === undefined) this.#wake();
     // One tick more, because the current one is partly over.
-    timer.dueTick = this.#tick + Math.ceil(delayMs / tickMs) + 1;
+    timer.dueTick = this.#nowTick + Math.ceil(delayMs / tickMs) + 1;
     if (timer.slotTick === 0 || timer.dueTick < timer.slotTick) this.#put(timer);
   }
 
@@ -58,7 +60,8 @@ export class TimerWheel {
 
   /** Runs everything that is due. */
   advance(): void {
-    const target = Math.floor((this.#clock.nowMs() - this.#startMs) / tickMs);
+    const target = this.#tickNow();
+    this.#nowTick = target;
     // After a long pause of the machine every slot is visited once, not once for each tick that was missed.
     if (target - this.#tick > slotCount) this.#tick = target - slotCount;
     while (this.#tick < target) {
@@ -96,8 +99,13 @@ export class TimerWheel {
     this.#held++;
   }
 
+  #tickNow(): number {
+    return Math.floor((this.#clock.nowMs() - this.#startMs) / tickMs);
+  }
+
   #wake(): void {
-    this.#tick = Math.floor((this.#clock.nowMs() - this.#startMs) / tickMs);
+    this.#tick = this.#tickNow();
+    this.#nowTick = this.#tick;
     this.#ticking = this.#clock.start(() => this.advance());
   }
 

@@ -13,12 +13,21 @@ import type { Idle } from "./endpoints.ts";
 import type { Exchange, Target, TargetGroup } from "./exchange.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import { keepAliveMs } from "./keep-alive.ts";
+import { noteResponse } from "./outcome.ts";
 import { type ErrorCode, rescue } from "./rescue.ts";
 import { writeInterimHead, writeResponseHead } from "./response-head.ts";
 import type { Shard } from "./shard.ts";
 import { Timer } from "./timer-wheel.ts";
 
-type Phase = "idle" | "head" | "body" | "tunnel" | "closed";
+/** `drain`: the rest of a response comes that nobody wants, because its request is sent again. */
+type Phase = "idle" | "head" | "body" | "drain" | "tunnel" | "closed";
+
+/**
+ * What is read of an unwanted response so that its connection can be used again, and for how long. Error pages are shorter;
+ * past that a new connection is cheaper.
+ */
+const maxDrainBytes: number = 64 * 1024;
+const maxDrainMs = 1_000;
 
 /** Interim responses of one exchange. 100 and a few 102 or 103 are normal; more is an endpoint gone wrong. */
 const maxInterim = 16;
@@ -55,6 +64,9 @@ export class Upstream implements WireOwner, Idle {
   /** Requests before the current one. */
   #served = 0;
   #ended = false;
+  /** How long the endpoint keeps the connection after this response; told by its head. */
+  #idleMs = 0;
+  #drained = 0;
 
   constructor(options: UpstreamOptions) {
     this.#shard = options.shard;
@@ -131,6 +143,9 @@ export class Upstream implements WireOwner, Idle {
       case "body":
         this.#takeBodyBytes(bytes, length);
         break;
+      case "drain":
+        this.#drain(bytes, length);
+        break;
       case "tunnel":
         this.#sendOn(bytes, length);
         break;
@@ -164,6 +179,7 @@ export class Upstream implements WireOwner, Idle {
         break;
       case "idle":
       case "head":
+      case "drain":
       case "closed":
         this.#lose();
         break;
@@ -265,6 +281,7 @@ export class Upstream implements WireOwner, Idle {
       return false;
     }
     if (exchange.head.versionMinor === 0) return true;
+    exchange.guard?.touch();
     const end = writeInterimHead(exchange, this.head);
     if (end < 0) {
       this.#fail("bad-response", "the head of the response is too long");
@@ -288,6 +305,12 @@ export class Upstream implements WireOwner, Idle {
       this.#fail("bad-response", refusalOf(bodyEnd).reason);
       return;
     }
+    noteResponse(exchange, head);
+    this.#idleMs = keepAliveMs(head, shard.limits.poolIdleTimeoutMs);
+    if (exchange.guard !== undefined && !exchange.answers.responded(exchange, head)) {
+      this.#discard(exchange, bodyEnd, end);
+      return;
+    }
     if (head.bodyKind === BodyKind.close || !exchange.requestDone || shard.draining) {
       exchange.closes = true;
     }
@@ -298,7 +321,6 @@ export class Upstream implements WireOwner, Idle {
       return;
     }
     exchange.route?.response(head.status, nowMs - exchange.startedMs);
-    this.#group?.observe(this.target, nowMs - exchange.sentMs, nowMs);
     exchange.responseStarted = true;
     this.#phase = "body";
     const copied = Math.min(bodyEnd - after, shard.scratch.length - headEnd);
@@ -309,12 +331,43 @@ export class Upstream implements WireOwner, Idle {
     if (this.#body.done) this.#finish(bodyEnd < end);
   }
 
+  /** The response is not for the client: its exchange goes on without this connection. */
+  #discard(exchange: Exchange, bodyEnd: number, end: number): void {
+    this.#held.clear();
+    if (exchange.upstream === this) exchange.upstream = undefined;
+    this.#exchange = undefined;
+    this.#endLoad();
+    this.#served++;
+    if (this.#phase === "closed") return;
+    if (!exchange.requestDone || this.#blocked) {
+      this.close();
+    } else if (this.#body.done) {
+      this.#rest(bodyEnd < end);
+    } else {
+      this.#phase = "drain";
+      this.#drained = 0;
+      this.#shard.wheel.arm(this.#timer, maxDrainMs);
+    }
+  }
+
+  #drain(bytes: Buffer, length: number): void {
+    this.#drained += length;
+    const taken = this.#body.take(bytes, 0, length);
+    if (taken < 0 || this.#drained > maxDrainBytes) {
+      this.close();
+    } else if (this.#body.done) {
+      this.#shard.wheel.disarm(this.#timer);
+      this.#rest(taken < length);
+    }
+  }
+
   #takeBodyBytes(bytes: Buffer, length: number): void {
     const taken = this.#body.take(bytes, 0, length);
     if (taken < 0) {
       this.#fail("bad-response", refusalOf(taken).reason);
       return;
     }
+    this.#exchange?.guard?.touch();
     this.#sendOn(bytes, taken);
     if (this.#body.done) this.#finish(taken < length);
   }
@@ -329,20 +382,23 @@ export class Upstream implements WireOwner, Idle {
   #finish(more: boolean): void {
     const exchange = this.#exchange;
     if (exchange === undefined) return;
-    const idleMs = keepAliveMs(this.head, this.#shard.limits.poolIdleTimeoutMs);
-    const reusable =
-      this.head.keepAlive && !more && !this.#ended && exchange.requestDone && !this.#blocked;
     this.#endLoad();
     exchange.upstream = undefined;
     this.#exchange = undefined;
     this.#served++;
-    if (reusable && idleMs > 0 && this.#shard.mayPool(this.target)) {
+    this.#rest(more || !exchange.requestDone || this.#blocked);
+    exchange.downstream.finish();
+  }
+
+  /** The connection waits for its next request, unless it is `unfit` for one. */
+  #rest(unfit: boolean): void {
+    const reusable = this.head.keepAlive && !unfit && !this.#ended && this.#idleMs > 0;
+    if (reusable && this.#shard.mayPool(this.target)) {
       this.#phase = "idle";
-      this.waitIdle(idleMs);
+      this.waitIdle(this.#idleMs);
     } else {
       this.close();
     }
-    exchange.downstream.finish();
   }
 
   #beginTunnel(exchange: Exchange, bytes: Buffer, after: number, end: number): void {
@@ -350,6 +406,7 @@ export class Upstream implements WireOwner, Idle {
       this.#fail("bad-response", "the endpoint switched protocols without being asked");
       return;
     }
+    noteResponse(exchange, this.head);
     const headEnd = writeResponseHead(exchange, this);
     if (headEnd < 0) {
       this.#fail("bad-response", "the head of the response is too long");
@@ -359,6 +416,7 @@ export class Upstream implements WireOwner, Idle {
     exchange.route?.response(this.head.status, nowMs - exchange.startedMs);
     exchange.responseStarted = true;
     this.#shard.wheel.disarm(exchange.deadline);
+    exchange.guard?.end();
     this.#phase = "tunnel";
     exchange.downstream.sendScratch(headEnd);
     exchange.downstream.sendCopy(bytes, after, end);
@@ -390,7 +448,15 @@ export class Upstream implements WireOwner, Idle {
       this.close();
       return;
     }
-    rescue(exchange, code, { reason });
+    if (exchange.responseStarted) {
+      rescue(exchange, code, { reason });
+      return;
+    }
+    this.#exchange = undefined;
+    exchange.upstream = undefined;
+    this.#endLoad();
+    this.close();
+    exchange.answers.failed(exchange, { code, reason, stale: false, nothingSent: false });
   }
 
   #leavePool(): void {

@@ -1,37 +1,59 @@
 /** Tables as people read them, for `/policy`: rules in the order in which they are tried, the first that matches wins. */
+
+import type { FailureAccrual } from "../core/model/accrual.ts";
 import type { Authorization } from "../core/model/authorization.ts";
-import type { Filter } from "../core/model/filter.ts";
+import type { ExternalAuth, Filter, Mirror } from "../core/model/filter.ts";
 import type { HostMatch } from "../core/model/match.ts";
 import { describeMeta } from "../core/model/meta.ts";
+import type { Retry } from "../core/model/retry.ts";
+import type { SessionPersistence } from "../core/model/session.ts";
+import type { Timeouts } from "../core/model/timeouts.ts";
 import { formatCidr } from "../core/std/ip.ts";
 import { unreachable } from "../core/std/unreachable.ts";
 import type { HttpRouteTable, MatchEntry, ValueEntry } from "../core/table/http-route.ts";
 import type { InboundTable } from "../core/table/inbound.ts";
-import type { BackendChoice, OutboundTable } from "../core/table/outbound.ts";
+import type {
+  BackendChoice,
+  BackendDispatch,
+  BackendEntry,
+  FilterEntry,
+  LambdaEntry,
+  OutboundTable,
+} from "../core/table/outbound.ts";
+
+type Named = { readonly backend: string; readonly to: string };
+
+type ReadableFilter =
+  | Exclude<FilterEntry, { readonly kind: "mirror" | "external-auth" }>
+  | { readonly kind: "mirror"; readonly mirror: Omit<Mirror, "backend"> & Named }
+  | { readonly kind: "external-auth"; readonly auth: Omit<ExternalAuth, "backend"> & Named };
 
 type ReadableMatch = {
   readonly when: string;
   readonly route: string;
   /** Place in the route's list of rules. */
   readonly rule: number;
-  readonly filters: readonly Filter[];
+  readonly filters: readonly (ReadableFilter | Filter)[];
 };
 
 export type ReadableOutbound = {
   readonly parent: string;
   readonly protocol: string;
+  /** When endpoints are taken out because of their answers. */
+  readonly accrual: FailureAccrual | undefined;
   readonly rules: readonly (ReadableMatch & {
     readonly pick: string;
     readonly backends: readonly ReadableBackend[];
-    readonly timeoutMs: number;
+    /** Those that there are. */
+    readonly timeouts: Partial<Timeouts> | undefined;
+    readonly retry: Retry | undefined;
+    readonly session: SessionPersistence | undefined;
   })[];
 };
 
-type ReadableBackend = {
-  readonly backend: string;
+type ReadableBackend = Named & {
   readonly weight: number;
-  readonly to: string;
-  readonly filters: readonly Filter[];
+  readonly filters: readonly ReadableFilter[];
 };
 
 export type ReadableInbound = {
@@ -44,13 +66,17 @@ export function describeOutbound(table: OutboundTable): ReadableOutbound {
   return {
     parent: describeMeta(table.parent),
     protocol: table.protocol,
+    accrual: table.accrual,
     rules: table.http.entries.map((entry) => {
       const rule = table.rules[entry.rule];
+      const filters = (rule?.filters ?? []).map((filter) => describeFilter(table, filter));
       return {
-        ...describeEntry(table.http, entry, rule?.filters ?? []),
+        ...describeEntry(table.http, entry, filters),
         pick: rule?.distribution ?? "empty",
         backends: (rule?.choices ?? []).map((choice) => describeChoice(table, choice)),
-        timeoutMs: rule?.requestTimeoutMs ?? 0,
+        timeouts: describeTimeouts(rule?.timeouts),
+        retry: rule?.retry,
+        session: rule?.session,
       };
     }),
   };
@@ -74,7 +100,7 @@ export function describeInbound(table: InboundTable): ReadableInbound {
 function describeEntry(
   http: HttpRouteTable,
   entry: MatchEntry,
-  filters: readonly Filter[],
+  filters: ReadableMatch["filters"],
 ): ReadableMatch {
   const rule = http.rules[entry.rule];
   const route = rule === undefined ? undefined : http.routes[rule.route];
@@ -107,27 +133,68 @@ function describeValue({ name, pattern, value }: ValueEntry, patterns: readonly 
   return pattern < 0 ? `${name} is ${value}` : `${name} matches ${patterns[pattern] ?? ""}`;
 }
 
+function describeTimeouts(timeouts: Timeouts | undefined): Partial<Timeouts> | undefined {
+  const set = Object.entries(timeouts ?? {}).filter(([, ms]) => ms > 0);
+  return set.length === 0 ? undefined : Object.fromEntries(set);
+}
+
 function describeChoice(table: OutboundTable, choice: BackendChoice): ReadableBackend {
-  const { weight, filters } = choice;
-  const entry = table.backends[choice.backend];
-  if (entry === undefined) return { backend: "", weight, to: "nowhere", filters };
-  const { meta, dispatch } = entry;
-  const backend = describeMeta(meta);
+  const { weight } = choice;
+  const filters = choice.filters.map((filter) => describeFilter(table, filter));
+  return { ...describeBackend(table.backends[choice.backend]), weight, filters };
+}
+
+function describeFilter(table: OutboundTable, filter: FilterEntry): ReadableFilter {
+  if (filter.kind === "mirror") {
+    const { mirror } = filter;
+    return {
+      kind: "mirror",
+      mirror: { ...mirror, ...describeBackend(table.backends[mirror.backend]) },
+    };
+  }
+  if (filter.kind === "external-auth") {
+    const { auth } = filter;
+    return {
+      kind: "external-auth",
+      auth: { ...auth, ...describeBackend(table.backends[auth.backend]) },
+    };
+  }
+  return filter;
+}
+
+function describeBackend(entry: BackendEntry | undefined): Named {
+  if (entry === undefined) return { backend: "", to: "nowhere" };
+  return { backend: describeMeta(entry.meta), to: describeDispatch(entry.dispatch) };
+}
+
+function describeDispatch(dispatch: BackendDispatch): string {
   switch (dispatch.kind) {
     case "balancer":
-      return { backend, weight, to: dispatch.authority, filters };
+      return dispatch.authority;
     case "forward":
-      return {
-        backend,
-        weight,
-        to: `${dispatch.endpoint.ip} port ${dispatch.endpoint.port}`,
-        filters,
-      };
+      return `${dispatch.endpoint.ip} port ${dispatch.endpoint.port}`;
+    case "static":
+      return (
+        dispatch.hosts.map(({ host, port }) => `${host} port ${port}`).join(" or ") || "nowhere"
+      );
+    case "lambda":
+      return describeFunction(dispatch.function);
     case "fail":
-      return { backend, weight, to: "nowhere", filters };
+      return "nowhere";
     default:
       return unreachable(dispatch);
   }
+}
+
+/** Part by part, so that nothing is told that is not named here: the keys are in the same object. */
+function describeFunction(called: LambdaEntry): string {
+  const { name, qualifier, region, accountId, mode, payload, endpointUrl } = called;
+  const which = qualifier === "" ? name : `${name}:${qualifier}`;
+  const whose = accountId === "" ? "" : ` of account ${accountId}`;
+  // Without what may stand in front of the host of a URL, which is a secret.
+  const at =
+    endpointUrl === "" ? "" : ` at ${URL.parse(endpointUrl)?.host ?? "a URL that is none"}`;
+  return `function ${which}${whose} in ${region}${at} (${mode}, payload ${payload})`;
 }
 
 function describeAuthorization({ meta, networks, authentication }: Authorization): string {

@@ -12,6 +12,7 @@ import { LRUCache } from "lru-cache";
 import { parseIp } from "../core/std/ip.ts";
 import type { Fault } from "../core/std/result.ts";
 import { type OutboundTable, outboundTable } from "../core/table/outbound.ts";
+import { staticAuthority } from "../core/table/static-hosts.ts";
 import {
   OutboundPolicies,
   type OutboundPolicy,
@@ -252,9 +253,10 @@ function isLastKnown({ stream, snapshot }: Target): boolean {
 }
 
 function backendAuthorities(table: OutboundTable): readonly string[] {
-  const names = table.backends.flatMap(({ dispatch }) =>
-    dispatch.kind === "balancer" ? [dispatch.authority] : [],
-  );
+  const names = table.backends.flatMap(({ dispatch }) => {
+    if (dispatch.kind === "static") return [staticAuthority(dispatch.hosts)];
+    return dispatch.kind === "balancer" ? [dispatch.authority] : [];
+  });
   return [...new Set(names)];
 }
 

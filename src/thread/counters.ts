@@ -73,6 +73,41 @@ export const workerMetrics: Readonly<Record<WorkerMetric, MetricSpec>> = {
     help: "Outbound requests that the proxy answered itself, by cause.",
     labels: ["error"],
   },
+  outbound_http_route_mirror_total: {
+    kind: "counter",
+    help: "Copies of requests that RequestMirror filters made, by what became of them.",
+    labels: ["parent", "route", "backend", "result"],
+  },
+  outbound_http_route_retry_requests_total: {
+    kind: "counter",
+    help: "Requests that were sent again.",
+    labels: ["parent", "route"],
+  },
+  outbound_http_route_retry_successes_total: {
+    kind: "counter",
+    help: "Requests that were sent again and then answered by something that is not retried.",
+    labels: ["parent", "route"],
+  },
+  outbound_http_route_retry_overflow_total: {
+    kind: "counter",
+    help: "Requests that were not sent again because the retry budget was used up.",
+    labels: ["parent", "route"],
+  },
+  outbound_http_route_retry_limit_exceeded_total: {
+    kind: "counter",
+    help: "Requests that were not sent again because no try was left.",
+    labels: ["parent", "route"],
+  },
+  weft_http_route_retry_skipped_total: {
+    kind: "counter",
+    help: "Requests that were not sent again for another reason.",
+    labels: ["parent", "route", "reason"],
+  },
+  outbound_http_balancer_endpoints: {
+    kind: "gauge",
+    help: "Endpoints of a backend: ready, or pending while they cannot be reached or a circuit breaker is open.",
+    labels: ["parent", "backend", "endpoint_state"],
+  },
   tcp_open_total: {
     kind: "counter",
     help: "Connections opened, by direction and peer.",
@@ -111,6 +146,13 @@ export type WorkerMetric =
   | "inbound_http_errors_total"
   | "inbound_tcp_errors_total"
   | "outbound_http_errors_total"
+  | "outbound_http_route_mirror_total"
+  | "outbound_http_route_retry_requests_total"
+  | "outbound_http_route_retry_successes_total"
+  | "outbound_http_route_retry_overflow_total"
+  | "outbound_http_route_retry_limit_exceeded_total"
+  | "weft_http_route_retry_skipped_total"
+  | "outbound_http_balancer_endpoints"
   | "tcp_open_total"
   | "tcp_close_total"
   | "tcp_open_connections";

@@ -115,6 +115,8 @@ export type WorkerSettings = {
   readonly forwards: readonly ForwardSettings[];
   readonly clusterDomain: string;
   readonly namespace: string;
+  /** How many workers share what the limits of a policy allow. */
+  readonly workers: number;
   readonly limits: WorkerLimits;
 };
 
@@ -142,6 +144,8 @@ export type WorkerLimits = {
   readonly maxIdlePerEndpoint: number;
   readonly maxConnections: number;
   readonly discoveryTimeoutMs: number;
+  readonly externalAuthTimeoutMs: number;
   readonly maxWaitingForDiscovery: number;
   readonly maxInFlight: number;
+  readonly maxInFlightPerBackend: number;
 };

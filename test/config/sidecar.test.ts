@@ -74,8 +74,10 @@ const limits: readonly (readonly [keyof SidecarConfig["limits"], string, string,
   ["maxIdlePerEndpoint", "WEFT_OUTBOUND_MAX_IDLE_CONNS_PER_ENDPOINT", "7", 7],
   ["maxConnections", "WEFT_MAX_CONNECTIONS", "8", 8],
   ["discoveryTimeoutMs", "WEFT_DISCOVERY_TIMEOUT", "9s", 9_000],
+  ["externalAuthTimeoutMs", "WEFT_EXTERNAL_AUTH_TIMEOUT", "8s", 8_000],
   ["maxWaitingForDiscovery", "WEFT_DISCOVERY_QUEUE_CAPACITY", "10", 10],
   ["maxInFlight", "WEFT_MAX_IN_FLIGHT", "11", 11],
+  ["maxInFlightPerBackend", "WEFT_OUTBOUND_MAX_IN_FLIGHT_PER_BACKEND", "12", 12],
 ];
 
 test("readSidecarConfig() reads each limit from its own variable", (t) => {

@@ -10,6 +10,7 @@ import type {
 } from "../../src/core/model/http-route.ts";
 import { everyRequest, type HttpMatch } from "../../src/core/model/match.ts";
 import { type Meta, resourceMeta } from "../../src/core/model/meta.ts";
+import { noTimeouts } from "../../src/core/model/timeouts.ts";
 import { parseCidr } from "../../src/core/std/ip.ts";
 import { type InboundTable, inboundTable } from "../../src/core/table/inbound.ts";
 import { type OutboundTable, outboundTable } from "../../src/core/table/outbound.ts";
@@ -48,7 +49,9 @@ export function rule(parts: Partial<OutboundHttpRule>): OutboundHttpRule {
     matches: [everyRequest],
     filters: [],
     backends: { kind: "empty" },
-    requestTimeoutMs: 0,
+    timeouts: noTimeouts,
+    retry: undefined,
+    session: undefined,
     ...parts,
   };
 }
@@ -63,6 +66,7 @@ export function routed(...rules: readonly OutboundHttpRule[]): OutboundTable {
     parent: serviceMeta("web"),
     protocol: "detect",
     httpRoutes: [route],
+    accrual: undefined,
     opaque: { meta: routeMeta("opaque"), refusal: "", backends: { kind: "empty" } },
   });
 }

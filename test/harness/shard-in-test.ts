@@ -1,7 +1,7 @@
 /** A shard of the data plane in the test's own thread, driven by the messages that a main thread would send. */
 import { setImmediate } from "node:timers/promises";
 import { defaultLimits } from "../../src/config/sidecar.ts";
-import { type RunningShard, startShard } from "../../src/proxy/start-shard.ts";
+import { type RunningShard, type ShardClock, startShard } from "../../src/proxy/start-shard.ts";
 import { slotCapacity } from "../../src/thread/counters.ts";
 import type {
   ForwardSettings,
@@ -17,6 +17,8 @@ export type ShardInTestOptions = {
   readonly forwards?: readonly ForwardSettings[];
   readonly limits?: Partial<WorkerLimits>;
   readonly snapshots?: readonly ToWorker[];
+  /** In place of the machine's. */
+  readonly clock?: ShardClock;
 };
 
 const outboundListener: ListenerSettings = { kind: "outbound", host: "127.0.0.1", port: 0 };
@@ -38,6 +40,7 @@ export class ShardInTest implements AsyncDisposable {
           forwards,
           clusterDomain: "cluster.local",
           namespace: "demo",
+          workers: 1,
           limits: { ...defaultLimits, ...limits },
         },
         counters: test.counters,
@@ -47,6 +50,7 @@ export class ShardInTest implements AsyncDisposable {
         test.messages.push(message);
         test.#wake();
       },
+      options.clock,
     );
     return test;
   }

@@ -48,6 +48,7 @@ export class WorkersInTest implements AsyncDisposable {
         forwards: [],
         clusterDomain: "cluster.local",
         namespace: "demo",
+        workers: 1,
         limits: defaultLimits,
       },
       counters: new SharedArrayBuffer(slotCapacity * 8),

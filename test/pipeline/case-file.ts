@@ -15,6 +15,7 @@ import type { BrokenResource } from "../../src/core/resource/broken.ts";
 import type { ParentRef } from "../../src/core/resource/reference.ts";
 import type { Resource } from "../../src/core/resource/resource.ts";
 import { type Cidr, formatCidr } from "../../src/core/std/ip.ts";
+import { Secret } from "../../src/core/std/secret.ts";
 import { UpdateSchema } from "../../src/core/wire/gen/linkerd/destination_pb.ts";
 import { ServerSchema } from "../../src/core/wire/gen/linkerd/inbound_pb.ts";
 import { OutboundPolicySchema } from "../../src/core/wire/gen/linkerd/outbound_pb.ts";
@@ -35,8 +36,8 @@ type Question =
   | { readonly outbound: string; readonly from: string }
   /** `demo/web-1:8080`. */
   | { readonly inbound: string }
-  /** `a.demo:8080`. */
-  | { readonly endpoints: string };
+  /** `a.demo:8080`, asked by the pod `demo/web-1`, or by nobody in particular. */
+  | { readonly endpoints: string; readonly from?: string };
 
 const schemas = loadSchemas(new URL("../../chart/crds", import.meta.url).pathname);
 
@@ -84,7 +85,7 @@ function answer(store: Store, question: Question): readonly string[] {
   if ("outbound" in question) return outboundAnswer(store, question);
   return "inbound" in question
     ? inboundAnswer(store, question.inbound)
-    : endpointsAnswer(store, question.endpoints);
+    : endpointsAnswer(store, question);
 }
 
 function outboundAnswer(
@@ -128,9 +129,15 @@ function inboundAnswer(store: Store, inbound: string): readonly string[] {
   ];
 }
 
-function endpointsAnswer(store: Store, endpoints: string): readonly string[] {
-  const of = `endpoints ${endpoints}`;
-  const { model, wire, faults, table } = endpointStages(store, settings, canonical(endpoints));
+function endpointsAnswer(
+  store: Store,
+  { endpoints, from }: Extract<Question, { endpoints: string }>,
+): readonly string[] {
+  const of = `endpoints ${endpoints}${from === undefined ? "" : ` from ${from}`}`;
+  const [namespace = "", pod = ""] = (from ?? "").split("/");
+  const client = from === undefined ? undefined : { namespace, pod };
+  const stages = endpointStages(store, settings, canonical(endpoints), client);
+  const { model, wire, faults, table } = stages;
   return [
     stage("model", { of, ...model }),
     stage("wire", { of, messages: wire.map((update) => toJson(UpdateSchema, update)), faults }),
@@ -201,12 +208,22 @@ function present(value: unknown): unknown {
   if (isMeta(value))
     return `${value.type === "resource" ? `${value.group} ` : ""}${describeMeta(value)}`;
   if (isCidr(value)) return formatCidr(value);
-  const entries = Object.entries(value).map(([key, inner]) => [key, present(inner)] as const);
+  const entries = Object.entries(value).map(
+    ([key, inner]) => [key, secretKeys.has(key) ? redacted(inner) : present(inner)] as const,
+  );
   const object = new Map<string, unknown>(entries);
   if (object.has("http2") && isDeepStrictEqual(object.get("http1"), object.get("http2"))) {
     object.set("http2", "as http1");
   }
   return Object.fromEntries(object);
+}
+
+/** On the wire and in a table the keys of a function are plain text. What stands for one here says only whether it is there. */
+const secretKeys: ReadonlySet<string> = new Set(["accessKey", "secretKey", "sessionToken"]);
+
+function redacted(value: unknown): string {
+  const text = value instanceof Secret ? value.reveal() : value;
+  return text === "" ? "" : "[redacted]";
 }
 
 function isMeta(value: object): value is Meta {

@@ -148,6 +148,7 @@ export function read<I extends DescMessage, O extends DescMessage>(
   channel: GrpcChannel,
   method: DescMethodServerStreaming<I, O>,
   request: MessageShape<I>,
+  metadata: Readonly<Record<string, string>> = {},
 ): Reader<MessageShape<O>> {
   const messages: MessageShape<O>[] = [];
   const ended = Promise.withResolvers<GrpcFailure>();
@@ -156,6 +157,7 @@ export function read<I extends DescMessage, O extends DescMessage>(
     channel,
     method,
     request,
+    metadata,
     onMessage: (message) => {
       messages.push(message);
       wake();
@@ -196,14 +198,18 @@ export function read<I extends DescMessage, O extends DescMessage>(
 
 export const workload = JSON.stringify({ ns: "demo", pod: "web-1" });
 
+/** What a sidecar of Weft says; a client of Linkerd's contract says nothing. */
+export const weftClient: Readonly<Record<string, string>> = { "weft-api": "1" };
+
 export function watchOutbound(
   { policy }: Bench,
   authority: string,
   sourceWorkload: string = workload,
+  metadata: Readonly<Record<string, string>> = {},
 ): Reader<OutboundPolicy> {
   const target = { case: "authority", value: authority } as const;
   const request = create(TrafficSpecSchema, { sourceWorkload, target });
-  return read(policy, OutboundPolicies.method.watch, request);
+  return read(policy, OutboundPolicies.method.watch, request, metadata);
 }
 
 export function watchPort({ policy }: Bench, port: number, pod: string = workload): Reader<Server> {
@@ -211,8 +217,12 @@ export function watchPort({ policy }: Bench, port: number, pod: string = workloa
   return read(policy, InboundServerPolicies.method.watchPort, request);
 }
 
-export function watchEndpoints({ destination }: Bench, path: string): Reader<Update> {
-  const request = create(GetDestinationSchema, { path });
+export function watchEndpoints(
+  { destination }: Bench,
+  path: string,
+  contextToken: string = "",
+): Reader<Update> {
+  const request = create(GetDestinationSchema, { path, contextToken });
   return read(destination, Destination.method.get, request);
 }
 

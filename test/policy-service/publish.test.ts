@@ -19,6 +19,7 @@ function makeTopics(answers: Map<string, string>, limit?: number) {
       return answer === undefined ? { unknown: "gone" } : { policy: answer };
     },
     encode: (value: string) => Buffer.from(value),
+    decode: (bytes: Uint8Array) => Buffer.from(bytes).toString(),
   };
   const topics =
     limit === undefined ? publisher.topics(options) : new Topics(publisher, options, limit);
@@ -50,6 +51,14 @@ test("Topics asks a question once, however many watch it", (t) => {
       ["one", "two"],
     ],
   );
+});
+
+test("Topics answers from a watch that is open, without asking again", (t) => {
+  const { topics, asked } = makeTopics(new Map([["q", "one"]]));
+  t.deepEqual(topics.ask("q"), { policy: "one" });
+  topics.subscribe("q", subscriber());
+  t.deepEqual(topics.ask("q"), { policy: "one" });
+  t.deepEqual(asked, ["q", "q"]);
 });
 
 test("Topics tells nobody about an answer of the same bytes", (t) => {

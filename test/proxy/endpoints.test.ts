@@ -129,3 +129,57 @@ test("end() of an endpoint that is gone does nothing", (t) => {
   group.observe(gone, 9_999, 0);
   t.deepEqual(picks(group, 0), [2, 3]);
 });
+
+test("pick() and the others leave out endpoints that a breaker keeps requests from", (t) => {
+  const group = groupOf(1, 2, 3);
+  const breaker = { isAvailable: ({ endpoint }: Member) => endpoint.port !== 2 };
+  const random = sequence();
+  const ports = Array.from(
+    { length: 300 },
+    () => group.pick(0, random, [], breaker)?.endpoint.port,
+  );
+  t.deepEqual([...new Set(ports)].sort(), [1, 3]);
+  t.is(group.memberAt("127.0.0.1:2", 0, breaker), undefined);
+  t.is(group.memberAt("127.0.0.1:2", 0)?.endpoint.port, 2);
+  t.deepEqual(group.tally(0, breaker), { ready: 2, pending: 1 });
+  const closed = { isAvailable: () => false };
+  t.is(group.pick(0, random, [], closed), undefined);
+  t.false(group.isOpen(0, closed));
+  t.true(group.isOpen(0, breaker));
+});
+
+test("pick() prefers the endpoint that has less to do also when some endpoint is out", (t) => {
+  const group = groupOf(1, 2, 3);
+  const [out, busy] = group.members;
+  if (out === undefined || busy === undefined) throw new Error("The group is empty");
+  out.failed(0, 0.5);
+  group.begin(busy);
+  const random = sequence();
+  const ports = Array.from({ length: 400 }, () => group.pick(0, random, [])?.endpoint.port);
+  t.is(ports.filter((port) => port === 2).length, 0);
+});
+
+test("pick() gives an endpoint that has just come its share bit by bit", (t) => {
+  const group = groupOf(1, 2);
+  group.update({ exists: true, endpoints: [endpoint(1), endpoint(2), endpoint(3)] }, 60_000);
+  // As fast as a new one is believed to be.
+  for (const member of group.members) group.observe(member, 30, 60_000);
+  const shareAt = (nowMs: number): number => {
+    const random = sequence();
+    const ports = Array.from({ length: 3_000 }, () => group.pick(nowMs, random, [])?.endpoint.port);
+    return ports.filter((port) => port === 3).length / ports.length;
+  };
+  const [first, later, full] = [shareAt(60_000), shareAt(65_000), shareAt(70_000)];
+  t.true(first < 0.1 && first < later && later < full, `${first} ${later} ${full}`);
+});
+
+test("inFlight counts what is under way, also to endpoints that are gone", (t) => {
+  const group = groupOf(1);
+  const [member] = group.members;
+  if (member === undefined) throw new Error("The group is empty");
+  group.begin(member);
+  t.is(group.inFlight, 1);
+  group.update({ exists: true, endpoints: [] }, 0);
+  group.end(member);
+  t.is(group.inFlight, 0);
+});

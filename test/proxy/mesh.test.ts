@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { type ConnectionOptions, connect, createServer } from "node:tls";
 import test from "ava";
 import { parseTransportHeader, writeTransportHeader } from "../../src/codec/transport-header.ts";
+import type { Filter } from "../../src/core/model/filter.ts";
 import { contextOptions, transportProtocol } from "../../src/edge/net/mesh-tls.ts";
 import type { IdentitySnapshot } from "../../src/thread/messages.ts";
 import { TestCa } from "../harness/certificates.ts";
@@ -88,6 +89,32 @@ test("two sidecars carry a request over mutual TLS and name the client to the ap
     t.is(origin.seen.at(-1)?.body, body);
   }
   t.is(server.count("tcp_open_total", { peer: "src", tls: "true" }), 1);
+  t.is(client.count("tcp_open_total", { peer: "dst", tls: "true" }), 1);
+});
+
+test("two sidecars carry a copy of a request over mutual TLS", async (t) => {
+  await using origin = await EchoOrigin.start("app");
+  await using copied = await EchoOrigin.start("copied");
+  await using server = await webSidecar(copied.port);
+  await using client = await frontendSidecar(server.port());
+  const filter: Filter = {
+    kind: "mirror",
+    mirror: { backend: backend("a").backend, numerator: 1, denominator: 1 },
+  };
+  client.take(
+    endpointSnapshot("plain", endpoint(origin.port)),
+    outboundSnapshot(routed(rule({ filters: [filter], backends: to(backend("plain")) }))),
+  );
+  using app = await RawClient.open(client.port());
+  for (let i = 1; i <= 2; i++) {
+    app.send(`POST /${i} HTTP/1.1\r\nHost: web\r\nContent-Length: 2\r\n\r\nhi`);
+    t.is((await app.response()).body, `app POST /${i}`);
+    await client.until(
+      () => client.count("outbound_http_route_mirror_total", { result: "answered" }) === i,
+    );
+    t.is(copied.seen.at(-1)?.body, "hi");
+    t.is(copied.header("l5d-client-id"), "frontend.demo.id");
+  }
   t.is(client.count("tcp_open_total", { peer: "dst", tls: "true" }), 1);
 });
 

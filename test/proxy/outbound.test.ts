@@ -1,4 +1,5 @@
 import test from "ava";
+import { noTimeouts } from "../../src/core/model/timeouts.ts";
 import { TestCa } from "../harness/certificates.ts";
 import { EchoOrigin, freePort, RawOrigin } from "../harness/origin.ts";
 import {
@@ -372,7 +373,7 @@ test("failedOutbound() tries an endpoint again at once when there is no other", 
 test("answerOutbound() answers 504 when an exchange takes longer than its rule allows", async (t) => {
   await using origin = await RawOrigin.start(() => {});
   await using shard = await ShardInTest.start({
-    snapshots: allTo(origin.port, { requestTimeoutMs: 150 }),
+    snapshots: allTo(origin.port, { timeouts: { ...noTimeouts, requestMs: 150 } }),
   });
   using client = await RawClient.open(shard.port());
   const response = await client.send(get).response();

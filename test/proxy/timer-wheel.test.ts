@@ -94,6 +94,21 @@ test("TimerWheel catches up after the machine was asleep", (t) => {
   t.is(count, 4);
 });
 
+test("TimerWheel counts from now for a timer that is armed while it catches up", (t) => {
+  const turned = new Turned();
+  const events: string[] = [];
+  const second = new Timer(() => events.push("second"));
+  const first = new Timer(() => {
+    events.push("first");
+    turned.wheel.arm(second, 1_000);
+  });
+  turned.wheel.arm(first, 1_000);
+  turned.pass(10_000);
+  t.deepEqual(events, ["first"]);
+  turned.pass(1_200);
+  t.deepEqual(events, ["first", "second"]);
+});
+
 test("TimerWheel does not tick while there is nothing to time", (t) => {
   const turned = new Turned();
   t.false(turned.isTicking);

@@ -94,7 +94,7 @@ export class ControlPlane implements AsyncDisposable {
 
   /** A policy, or undefined for a destination that does not exist. */
   setOutbound(target: string, policy: OutboundPolicy | undefined): void {
-    const state = policy === undefined ? notFound : [toWireOutbound(policy)];
+    const state = policy === undefined ? notFound : [toWireOutbound(policy, { extensions: true })];
     topic(this.#outbound, target).change(state);
   }
 

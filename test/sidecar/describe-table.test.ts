@@ -1,9 +1,23 @@
+import { inspect } from "node:util";
 import test from "ava";
+import {
+  defaultAccrualBackoff,
+  defaultAccrualDecayMs,
+  defaultAccrualMinRequests,
+  type FailureAccrual,
+} from "../../src/core/model/accrual.ts";
 import type { Authentication } from "../../src/core/model/authorization.ts";
-import { failAlways } from "../../src/core/model/filter.ts";
+import type { Backend } from "../../src/core/model/backend.ts";
+import { type ExternalAuth, failAlways } from "../../src/core/model/filter.ts";
+import type { OutboundHttpRule } from "../../src/core/model/http-route.ts";
 import { everyRequest, type HttpMatch } from "../../src/core/model/match.ts";
 import { defaultMeta, resourceMeta } from "../../src/core/model/meta.ts";
+import type { OutboundPolicy } from "../../src/core/model/outbound-policy.ts";
+import { defaultRetryBackoff, defaultRetryBudget, type Retry } from "../../src/core/model/retry.ts";
+import type { SessionPersistence } from "../../src/core/model/session.ts";
+import { noTimeouts } from "../../src/core/model/timeouts.ts";
 import { type Cidr, parseCidr } from "../../src/core/std/ip.ts";
+import { Secret } from "../../src/core/std/secret.ts";
 import { inboundTable } from "../../src/core/table/inbound.ts";
 import { outboundTable } from "../../src/core/table/outbound.ts";
 import { describeInbound, describeOutbound } from "../../src/sidecar/describe-table.ts";
@@ -101,3 +115,141 @@ test(
   "a.demo or b.demo or *.c.demo or *",
 );
 test(clients, { kind: "identities", identities: [], suffixes: [] }, "nobody");
+
+const keys = {
+  accessKey: new Secret("AKIAFAKE"),
+  secretKey: new Secret("very-secret"),
+  sessionToken: new Secret("token-of-a-session"),
+};
+
+const lambda: Backend = {
+  meta: resourceMeta({
+    group: "gateway.kgateway.dev",
+    kind: "Backend",
+    namespace: "demo",
+    name: "f",
+  }),
+  dispatch: {
+    kind: "lambda",
+    function: {
+      region: "eu-central-1",
+      accountId: "123456789012",
+      name: "orders",
+      qualifier: "live",
+      mode: "async",
+      payload: "envoy",
+      endpointUrl: "http://user:very-secret@127.0.0.1:4566",
+      ...keys,
+    },
+  },
+};
+
+const shown =
+  "function orders:live of account 123456789012 in eu-central-1 at 127.0.0.1:4566 (async, payload envoy)";
+
+function withRule(parts: Partial<OutboundHttpRule>): OutboundPolicy {
+  const policy = policyWith([{ match: everyRequest, authorities: ["a.demo:80"] }]);
+  const httpRoutes = policy.httpRoutes.map((route) => ({
+    ...route,
+    rules: route.rules.map((rule) => ({ ...rule, ...parts })),
+  }));
+  return { ...policy, httpRoutes };
+}
+
+test("describeOutbound() shows a function in backends, mirrors and authorizations, but none of its keys", (t) => {
+  const auth: ExternalAuth = {
+    protocol: "http",
+    backend: lambda,
+    pathPrefix: "",
+    requestHeaders: [],
+    responseHeaders: [],
+    maxBodyBytes: 0,
+  };
+  const table = outboundTable(
+    withRule({
+      filters: [
+        { kind: "mirror", mirror: { backend: lambda, numerator: 1, denominator: 2 } },
+        { kind: "external-auth", auth },
+      ],
+      backends: {
+        kind: "random-available",
+        backends: [
+          {
+            backend: lambda,
+            weight: 1,
+            filters: [
+              { kind: "mirror", mirror: { backend: lambda, numerator: 1, denominator: 1 } },
+            ],
+          },
+        ],
+      },
+    }),
+  );
+  const readable = describeOutbound(table);
+  const { backend: _backend, ...asked } = auth;
+  const named = { backend: "Backend demo/f", to: shown };
+  t.deepEqual(readable.rules[0]?.filters, [
+    { kind: "mirror", mirror: { ...named, numerator: 1, denominator: 2 } },
+    { kind: "external-auth", auth: { ...asked, ...named } },
+  ]);
+  t.deepEqual(readable.rules[0]?.backends, [
+    {
+      ...named,
+      weight: 1,
+      filters: [{ kind: "mirror", mirror: { ...named, numerator: 1, denominator: 1 } }],
+    },
+  ]);
+  // The keys are there to be shown: the table has them in the clear.
+  t.true(JSON.stringify(table).includes("very-secret"));
+  const text = inspect(readable, { depth: 20, showHidden: true }) + JSON.stringify(readable);
+  for (const key of Object.values(keys)) t.false(text.includes(key.reveal()));
+});
+
+test("describeOutbound() shows the hosts of a backend outside the mesh", (t) => {
+  const hosts = [
+    { host: "10.0.0.1", port: 80 },
+    { host: "api.example.com", port: 8080 },
+  ];
+  const backend: Backend = { meta: lambda.meta, dispatch: { kind: "static", hosts } };
+  const backends = {
+    kind: "first-available",
+    backends: [{ backend, weight: 1, filters: [] }],
+  } as const;
+  const [rule] = describeOutbound(outboundTable(withRule({ backends }))).rules;
+  t.is(rule?.backends[0]?.to, "10.0.0.1 port 80 or api.example.com port 8080");
+});
+
+test("describeOutbound() shows timeouts, retries, sessions and when endpoints are taken out", (t) => {
+  const retry: Retry = {
+    limit: 2,
+    statuses: [{ start: 500, end: 503 }],
+    perTryMs: 100,
+    backoff: defaultRetryBackoff,
+    maxBodyBytes: 10,
+    budget: defaultRetryBudget,
+  };
+  const session: SessionPersistence = {
+    type: "cookie",
+    name: "s",
+    cookiePath: "/",
+    lifetime: "session",
+    absoluteMs: 0,
+    idleMs: 0,
+  };
+  const accrual: FailureAccrual = {
+    maxConsecutiveFailures: 7,
+    successRateThreshold: 0,
+    decayMs: defaultAccrualDecayMs,
+    minRequests: defaultAccrualMinRequests,
+    backoff: defaultAccrualBackoff,
+  };
+  const timeouts = { ...noTimeouts, requestMs: 1_000, idleMs: 300 };
+  const policy = { ...withRule({ timeouts, retry, session }), accrual };
+  const { rules, ...readable } = describeOutbound(outboundTable(policy));
+  t.is(readable.accrual, accrual);
+  t.deepEqual(rules[0]?.timeouts, { requestMs: 1_000, idleMs: 300 });
+  t.is(rules[0]?.retry, retry);
+  t.is(rules[0]?.session, session);
+  const plain = describeOutbound(outboundTable(withRule({}))).rules[0];
+  t.is(plain?.timeouts, undefined);
+});

@@ -1,13 +1,17 @@
 import { create } from "@bufbuild/protobuf";
 import test from "ava";
+import { endpointKey } from "../../src/core/model/endpoint.ts";
+import { staticAuthority } from "../../src/core/table/static-hosts.ts";
 import { OutboundPolicySchema } from "../../src/core/wire/gen/linkerd/outbound_pb.ts";
+import { type LookUp, makeLookUp } from "../../src/edge/net/dns.ts";
 import { ControlService } from "../../src/sidecar/control-service.ts";
 import { Discovery, type DiscoveryOptions, endpointWaitMs } from "../../src/sidecar/discovery.ts";
 import { EndpointWatches } from "../../src/sidecar/watch-endpoints.ts";
 import type { OutboundSnapshot } from "../../src/thread/messages.ts";
+import { DnsServer } from "../harness/dns-server.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { manualClock } from "./manual-clock.ts";
-import { endpointsAt, policyTo } from "./policies.ts";
+import { endpointsAt, policyTo, policyToHosts } from "./policies.ts";
 import { recordingLog } from "./recording-log.ts";
 import { RecordingPublisher } from "./recording-publisher.ts";
 
@@ -25,7 +29,7 @@ class Rig implements AsyncDisposable {
   readonly discovery: Discovery;
   readonly #services: readonly ControlService[];
 
-  constructor(plane: ControlPlane, options: Partial<DiscoveryOptions>) {
+  constructor(plane: ControlPlane, options: Partial<DiscoveryOptions>, lookUp: LookUp) {
     this.plane = plane;
     const { clock: surroundings, publisher, log } = this;
     const policy = new ControlService("policy", plane.address("policy"), log);
@@ -37,6 +41,7 @@ class Rig implements AsyncDisposable {
       service: destination,
       context: '{"ns":"demo"}',
       onKnown: (authority) => this.discovery.endpointsKnown(authority),
+      names: { lookUp, allowsLoopback: true },
     });
     const workload = '{"ns":"demo","pod":"frontend-1"}';
     this.discovery = new Discovery({
@@ -62,8 +67,11 @@ class Rig implements AsyncDisposable {
   }
 }
 
-async function start(options: Partial<DiscoveryOptions> = {}): Promise<Rig> {
-  return new Rig(await ControlPlane.start(), options);
+async function start(
+  options: Partial<DiscoveryOptions> = {},
+  lookUp: LookUp = makeLookUp(),
+): Promise<Rig> {
+  return new Rig(await ControlPlane.start(), options, lookUp);
 }
 
 /** Turns the clock, or by nothing, until it holds: streams are opened by the clock, answers come over real sockets. */
@@ -265,6 +273,35 @@ test("Discovery reports what it cannot understand, and goes on with the rest", a
   t.is(answer.kind, "policy");
   t.true((rig.discovery.facts().get(a)?.faults.length ?? 0) > 0);
   t.true(rig.log.text().includes("outbound_policy_faulty"));
+});
+
+test("EndpointWatches looks up the names of a backend outside the mesh, and asks the control plane nothing", async (t) => {
+  await using dns = await DnsServer.start();
+  await using rig = await start({}, makeLookUp({ servers: [dns.address], families: [4] }));
+  dns.zone.set("api.example.com", [{ ip: "127.0.0.7", ttl: 30 }]);
+  const hosts = [
+    { host: "api.example.com", port: 80 },
+    { host: "127.0.0.8", port: 81 },
+  ];
+  rig.plane.setOutbound(a, policyToHosts(hosts));
+  rig.discover(a);
+  const outside = staticAuthority(hosts);
+  await until(rig, () => rig.publisher.published.length === 2);
+  const { table, authority } = await rig.publisher.next("endpoints");
+  t.is(authority, outside);
+  t.deepEqual(table.endpoints.map(endpointKey), ["127.0.0.7:80", "127.0.0.8:81"]);
+  t.deepEqual(backendsOf(await nextTable(rig, a)), ["static"]);
+  t.is(rig.plane.watching("endpoints", outside), 0);
+  t.like(rig.endpoints.facts().get(outside), { stream: { state: "connected" } });
+  // They move when the name does, and are let go with the policy.
+  dns.zone.set("api.example.com", [{ ip: "127.0.0.9", ttl: 30 }]);
+  rig.clock.advance(40_000);
+  const moved = await rig.publisher.next("endpoints");
+  t.deepEqual(moved.table.endpoints.map(endpointKey), ["127.0.0.8:81", "127.0.0.9:80"]);
+  rig.plane.setOutbound(a, policyTo(a));
+  rig.plane.setEndpoints(a, endpointsAt(1));
+  await until(rig, () => rig.publisher.published.some(({ kind }) => kind === "drop-endpoints"));
+  t.is((await rig.publisher.next("drop-endpoints")).authority, outside);
 });
 
 test("EndpointWatches replaces what it knew with the first message of a new stream", async (t) => {

@@ -1,11 +1,12 @@
 /** Small policies for tests. */
 import type { Authorization } from "../../src/core/model/authorization.ts";
-import { defaultLoad } from "../../src/core/model/backend.ts";
+import { defaultLoad, type StaticHost } from "../../src/core/model/backend.ts";
 import type { Endpoint, EndpointSet } from "../../src/core/model/endpoint.ts";
 import type { InboundPolicy } from "../../src/core/model/inbound-policy.ts";
 import { everyRequest, type HttpMatch } from "../../src/core/model/match.ts";
 import { type Meta, resourceMeta } from "../../src/core/model/meta.ts";
 import type { OutboundPolicy } from "../../src/core/model/outbound-policy.ts";
+import { noTimeouts } from "../../src/core/model/timeouts.ts";
 import { parseCidr } from "../../src/core/std/ip.ts";
 
 function service(name: string): Meta {
@@ -15,6 +16,21 @@ function service(name: string): Meta {
 /** Sends everything, by equal weights, to these authorities. */
 export function policyTo(...authorities: readonly string[]): OutboundPolicy {
   return policyWith([{ match: everyRequest, authorities }]);
+}
+
+/** All requests go to a backend outside the mesh. */
+export function policyToHosts(hosts: readonly StaticHost[]): OutboundPolicy {
+  const policy = policyTo();
+  const backend = { meta: service("outside"), dispatch: { kind: "static", hosts } } as const;
+  const backends = [{ backend, filters: [], weight: 1 }];
+  const httpRoutes = policy.httpRoutes.map((route) => ({
+    ...route,
+    rules: route.rules.map((rule) => ({
+      ...rule,
+      backends: { kind: "random-available", backends } as const,
+    })),
+  }));
+  return { ...policy, httpRoutes };
 }
 
 export type RuleSketch = { readonly match: HttpMatch; readonly authorities: readonly string[] };
@@ -36,7 +52,9 @@ export function policyWith(rules: readonly RuleSketch[]): OutboundPolicy {
         rules: rules.map(({ match, authorities }) => ({
           matches: [match],
           filters: [],
-          requestTimeoutMs: 0,
+          timeouts: noTimeouts,
+          retry: undefined,
+          session: undefined,
           backends: {
             kind: "random-available",
             backends: authorities.map((authority) => ({
@@ -51,6 +69,7 @@ export function policyWith(rules: readonly RuleSketch[]): OutboundPolicy {
         })),
       },
     ],
+    accrual: undefined,
     opaque: { meta: service("backend-a"), refusal: "", backends: { kind: "empty" } },
   };
 }

@@ -156,6 +156,7 @@ async function startPool({ count, module = "./shard.ts", wait = true, ...more }:
       forwards: [],
       clusterDomain: "cluster.local",
       namespace: "demo",
+      workers: 1,
       limits: defaultLimits,
     },
     log,

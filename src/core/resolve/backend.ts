@@ -1,13 +1,12 @@
-/** A Service port as the target of traffic: what a rule's backendRef names, and what a Service without routes sends to itself. */
+/** What a reference to a backend leads to: a Service port of the mesh, or a destination outside of it. */
 import { formatServiceAuthority } from "../model/authority.ts";
-import { type Backend, defaultLoad, type RouteBackend } from "../model/backend.ts";
-import type { Filter } from "../model/filter.ts";
+import type { Backend, PeakEwma } from "../model/backend.ts";
 import { type Meta, resourceMeta } from "../model/meta.ts";
-import type { HttpBackendRef } from "../resource/http-route.ts";
+import type { BackendRef } from "../resource/reference.ts";
 import type { Service, ServicePort } from "../resource/service.ts";
 import { describeBroken } from "./broken.ts";
-import { resolveFilter } from "./http-filter.ts";
-import { answerWith500, type Converted, type Problem, unsupported } from "./problem.ts";
+import { kgatewayGroup, resolveKgatewayBackend } from "./kgateway-backend.ts";
+import { type Problem, unresolved } from "./problem.ts";
 import type { ResolveSettings } from "./settings.ts";
 import { findBroken, objectName, type Store } from "./store.ts";
 
@@ -16,6 +15,24 @@ const coreGroup = "core";
 
 /** Values of `appProtocol` that ask for bytes to be passed on unread. */
 const opaqueAppProtocols: ReadonlySet<string> = new Set(["linkerd.io/opaque", "linkerd.io/tcp"]);
+
+/** What references are followed from. */
+export type BackendContext = {
+  readonly store: Store;
+  readonly settings: Pick<ResolveSettings, "clusterDomain">;
+  /** Namespace of the object that refers. */
+  readonly namespace: string;
+  /** How endpoints are weighed, as the parent Service has it. */
+  readonly load: PeakEwma;
+};
+
+export type Target =
+  | {
+      readonly backend: Backend;
+      /** Undefined outside of the mesh. */
+      readonly service: Service | undefined;
+    }
+  | { readonly problem: Problem };
 
 export function isOpaquePort(port: ServicePort | undefined): boolean {
   return port?.appProtocol !== undefined && opaqueAppProtocols.has(port.appProtocol);
@@ -30,95 +47,74 @@ export function serviceMeta(service: Service, port: number): Meta {
   return resourceMeta({ group: coreGroup, kind: "Service", namespace, name, port });
 }
 
+export function metaOfReference(ref: BackendRef): Meta {
+  const { kind, namespace, name, port = 0 } = ref;
+  return resourceMeta({ group: ref.group || coreGroup, kind, namespace, name, port });
+}
+
 export function serviceBackend(
-  settings: Pick<ResolveSettings, "clusterDomain">,
+  context: Pick<BackendContext, "settings" | "load">,
   service: Service,
   port: number,
 ): Backend {
   const { namespace, name } = service.meta;
+  const { clusterDomain } = context.settings;
   return {
     meta: serviceMeta(service, port),
     dispatch: {
       kind: "balancer",
-      authority: formatServiceAuthority({ name, namespace, port }, settings.clusterDomain),
-      load: defaultLoad,
+      authority: formatServiceAuthority({ name, namespace, port }, clusterDomain),
+      load: context.load,
     },
   };
 }
 
 /**
- * Gateway API HTTPBackendRef: a reference that leads nowhere keeps its weight and answers 500 for its share. The texts for
- * what Linkerd's policy controller refuses as well are its own, because clients read them in `l5d-proxy-error`.
+ * `parameter` picks a function of a Backend that has several. The texts for what Linkerd's policy controller refuses as well are its own, because clients read
+ * them in `l5d-proxy-error`.
  */
-export function resolveBackend(
-  store: Store,
-  settings: Pick<ResolveSettings, "clusterDomain">,
-  ref: HttpBackendRef,
-): Converted<RouteBackend> {
-  const target = findTarget(store, ref);
-  if ("problem" in target) return failing(ref, target.problem);
-  const filters: Filter[] = [];
-  for (const filter of ref.filters) {
-    const resolved = resolveFilter(filter, "outbound");
-    if (resolved === undefined) {
-      return failing(ref, unsupported(`unsupported backend filter: ${filter.type}`));
-    }
-    filters.push(resolved);
+export function findBackend(context: BackendContext, ref: BackendRef, parameter?: string): Target {
+  if (ref.group === kgatewayGroup && ref.kind === "Backend") {
+    const found = resolveKgatewayBackend(context, ref, parameter);
+    return "problem" in found ? found : { ...found, service: undefined };
   }
-  return {
-    value: {
-      backend: serviceBackend(settings, target.service, target.port),
-      filters,
-      weight: ref.weight,
-    },
-    problems: [],
-  };
-}
-
-type Target = { readonly service: Service; readonly port: number } | { readonly problem: Problem };
-
-function findTarget(store: Store, ref: HttpBackendRef): Target {
   if (ref.group !== "" || ref.kind !== "Service") {
     const type = `${ref.group || coreGroup} ${ref.kind}`;
-    return unresolved("InvalidKind", `unsupported backend type ${type}`);
+    return { problem: unresolved("InvalidKind", `unsupported backend type ${type}`) };
   }
+  return findService(context, ref);
+}
+
+function findService(context: BackendContext, ref: BackendRef): Target {
+  const { store } = context;
+  const refuse = (reason: Problem["reason"], message: string): Target => ({
+    problem: unresolved(reason, message),
+  });
   if (ref.port === undefined) {
-    return unresolved("BackendNotFound", `missing port for backend Service ${ref.name}`);
+    return refuse("BackendNotFound", `missing port for backend Service ${ref.name}`);
   }
   const broken = findBroken(store, "Service", ref);
-  if (broken !== undefined) {
-    return unresolved("BackendNotFound", describeBroken(broken));
-  }
+  if (broken !== undefined) return refuse("BackendNotFound", describeBroken(broken));
   const service = store.services.get(objectName(ref));
   // ExternalName is not a way out of the mesh (Gateway API HTTPBackendRef, CVE-2021-25740).
   if (service === undefined || service.type === "ExternalName") {
-    return unresolved("BackendNotFound", `Service not found ${ref.name}`);
+    return refuse("BackendNotFound", `Service not found ${ref.name}`);
   }
   const port = servicePort(service, ref.port);
   // A headless Service may declare no port at all; those of its EndpointSlices are asked then.
   if (port === undefined && service.ports.length > 0) {
-    return unresolved("BackendNotFound", `port ${ref.port} not found on Service ${ref.name}`);
+    return refuse("BackendNotFound", `port ${ref.port} not found on Service ${ref.name}`);
   }
+  const where = `port ${ref.port} of Service ${ref.name}`;
   if (isOpaquePort(port)) {
-    const why = `port ${ref.port} of Service ${ref.name} is not HTTP (appProtocol ${port?.appProtocol})`;
-    return unresolved("UnsupportedProtocol", why);
+    return refuse("UnsupportedProtocol", `${where} is not HTTP (appProtocol ${port?.appProtocol})`);
   }
-  return { service, port: ref.port };
-}
-
-function unresolved(reason: Problem["reason"], message: string): Target {
-  return { problem: { kind: "unresolved", reason, message } };
-}
-
-function failing(ref: HttpBackendRef, problem: Problem): Converted<RouteBackend> {
-  const { kind, namespace, name, port = 0 } = ref;
-  const meta = resourceMeta({ group: ref.group || coreGroup, kind, namespace, name, port });
-  return {
-    value: {
-      backend: { meta, dispatch: { kind: "fail" } },
-      filters: [answerWith500(problem.message)],
-      weight: ref.weight,
-    },
-    problems: [problem],
-  };
+  // Gateway API: WebSocket over TLS only together with a BackendTLSPolicy, which says whom to trust.
+  if (port?.appProtocol === "kubernetes.io/wss") {
+    return refuse(
+      "UnsupportedProtocol",
+      `${where} wants TLS (appProtocol kubernetes.io/wss), for which there is no BackendTLSPolicy`,
+    );
+  }
+  return { backend: serviceBackend(context, service, ref.port), service };
 }

@@ -6,7 +6,12 @@ import type { BrokenResource } from "../resource/broken.ts";
 import type { HttpRoute } from "../resource/http-route.ts";
 import type { ParentRef } from "../resource/reference.ts";
 import { describeBroken } from "./broken.ts";
-import { resolveInboundRule, resolveOutboundRule, unusedFields } from "./http-route.ts";
+import {
+  outboundContext,
+  resolveInboundRule,
+  resolveOutboundRules,
+  unusedFields,
+} from "./http-route.ts";
 import { parentKind, refusalOfParent } from "./parent.ts";
 import { joinMessages, type Problem } from "./problem.ts";
 import type { ResolveSettings } from "./settings.ts";
@@ -104,8 +109,8 @@ function outboundProblems(
   const service = store.services.get(objectName(parentRef));
   if (service === undefined) return [];
   // No problem depends on the port of the parent.
-  const context = { store, settings, service, port: parentRef.port ?? 0 };
-  return route.rules.map((rule) => resolveOutboundRule(context, route.group, rule).problems);
+  const context = outboundContext(store, settings, service, parentRef.port ?? 0);
+  return resolveOutboundRules(context, route).map((rule) => rule.problems);
 }
 
 /** Gateway API PartiallyInvalid: only while some rules work and some do not, and never with status False. */
@@ -117,7 +122,8 @@ function acceptance(problems: readonly (readonly Problem[])[], note: string): re
   });
   const reasons = bad.filter((text) => text !== "");
   if (reasons.length > 0 && reasons.length === problems.length) {
-    return [notAccepted("UnsupportedValue", reasons.join("; "))];
+    const first = problems.flat().find(({ kind }) => kind === "unsupported");
+    return [notAccepted(first?.reason ?? "UnsupportedValue", reasons.join("; "))];
   }
   const accepted = { type: "Accepted", status: "True", reason: "Accepted", message: note } as const;
   if (reasons.length === 0) return [accepted];

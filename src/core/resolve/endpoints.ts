@@ -1,12 +1,15 @@
 /** Where a Service port is answered, and what has to be known of each place to reach it. */
 import { type Endpoint, type EndpointSet, endpointKey } from "../model/endpoint.ts";
 import { identityName } from "../model/identity.ts";
+import type { Workload } from "../model/workload.ts";
 import type { EndpointSlice, SliceEndpoint } from "../resource/endpoint-slice.ts";
 import type { Pod } from "../resource/pod.ts";
 import type { Service } from "../resource/service.ts";
 import { servicePort } from "./backend.ts";
 import { isOpaqueInbound } from "./default-policy.ts";
 import { findDestination } from "./destination.ts";
+import { asksForNode, nearest, zoneLocality } from "./nearest.ts";
+import { findPlace, type Place, unknownPlace } from "./place.ts";
 import type { ResolveSettings } from "./settings.ts";
 import { objectName, type Store } from "./store.ts";
 import { annotations, controlPlaneLabel, listsPort } from "./workload.ts";
@@ -20,23 +23,55 @@ const defaultInboundPort = 4143;
 /** The sidecar's own admin and control ports: it does not stand in front of itself. */
 const portsOfSidecar: ReadonlySet<number> = new Set([4190, 4191]);
 
-/** `authority` is canonical (see model/authority). The answer is the same for every client. */
+/**
+ * `authority` is canonical (see model/authority). Where the client is decides only for Services that ask for near endpoints; a client nobody knows gets all of
+ * them.
+ */
 export function resolveEndpoints(
   store: Store,
   settings: ResolveSettings,
   authority: string,
+  client?: Workload,
+): EndpointSet {
+  const view = viewOf(store, settings, authority, client);
+  return endpointsSeenFrom(store, settings, authority, view);
+}
+
+/** As much of the client's place as the answer depends on, so that clients can share answers: its node counts for few Services. */
+export function viewOf(
+  store: Store,
+  settings: ResolveSettings,
+  authority: string,
+  client: Workload | undefined,
+): Place {
+  if (client === undefined) return unknownPlace;
+  const name = objectName({ namespace: client.namespace, name: client.pod });
+  const place = findPlace(store.places, name, store.pods.get(name));
+  const found = findDestination(store, settings, { kind: "authority", authority });
+  return found.kind === "service" && asksForNode(found.service)
+    ? place
+    : { ...place, node: undefined };
+}
+
+/** All clients with one view see the same. */
+export function endpointsSeenFrom(
+  store: Store,
+  settings: ResolveSettings,
+  authority: string,
+  place: Place,
 ): EndpointSet {
   const found = findDestination(store, settings, { kind: "authority", authority });
   if (found.kind !== "service") return { exists: false, endpoints: [] };
   const { service, port } = found;
   const name = portNameOf(service, port);
   if (name === undefined) return { exists: false, endpoints: [] };
+  const candidates = (store.slices.get(objectName(service.meta)) ?? []).flatMap((slice) =>
+    candidatesOf({ store, settings, service, slice, place }, name, port),
+  );
   // Two slices may name one place for a moment, while Kubernetes moves it from one to the other.
   const endpoints = new Map<string, Endpoint>();
-  for (const slice of store.slices.get(objectName(service.meta)) ?? []) {
-    for (const endpoint of endpointsOf({ store, settings, service, slice }, name, port)) {
-      endpoints.set(endpointKey(endpoint), endpoint);
-    }
+  for (const { context, endpoint, target } of nearest(service, place, candidates)) {
+    for (const one of placesOf(context, endpoint, target)) endpoints.set(endpointKey(one), one);
   }
   return { exists: true, endpoints: [...endpoints.values()] };
 }
@@ -52,9 +87,16 @@ type SliceContext = {
   readonly settings: ResolveSettings;
   readonly service: Service;
   readonly slice: EndpointSlice;
+  readonly place: Place;
 };
 
-function endpointsOf(context: SliceContext, portName: string, port: number): readonly Endpoint[] {
+type Candidate = {
+  readonly context: SliceContext;
+  readonly endpoint: SliceEndpoint;
+  readonly target: number;
+};
+
+function candidatesOf(context: SliceContext, portName: string, port: number): readonly Candidate[] {
   const { service, slice } = context;
   // Names would have to be resolved by every client; Kubernetes itself does nothing with them.
   if (slice.addressType === "FQDN") return [];
@@ -66,7 +108,7 @@ function endpointsOf(context: SliceContext, portName: string, port: number): rea
   const target = slicePort.port ?? port;
   return slice.endpoints
     .filter(({ ready }) => ready || service.publishNotReadyAddresses)
-    .flatMap((endpoint) => placesOf(context, endpoint, target));
+    .map((endpoint) => ({ context, endpoint, target }));
 }
 
 function placesOf(
@@ -74,12 +116,12 @@ function placesOf(
   endpoint: SliceEndpoint,
   port: number,
 ): readonly Endpoint[] {
-  const { store, settings, service } = context;
+  const { store, settings, service, place } = context;
   const labels = {
     service: service.meta.name,
     namespace: service.meta.namespace,
     ...(endpoint.zone === undefined ? {} : { zone: endpoint.zone }),
-    zone_locality: "unknown",
+    zone_locality: zoneLocality(place, endpoint),
   };
   const ref = endpoint.targetRef;
   const pod = ref?.kind === "Pod" ? store.pods.get(objectName(ref)) : undefined;

@@ -6,17 +6,20 @@ import type { Distribution } from "../model/backend.ts";
 import type { Filter } from "../model/filter.ts";
 import type { InboundHttpRule, OutboundHttpRule } from "../model/http-route.ts";
 import { everyRequest } from "../model/match.ts";
-import type { HttpRouteFilter } from "../resource/http-filter.ts";
-import type {
-  HttpRoute,
-  HttpRouteRule,
-  HttpRouteTimeouts,
-  ValidHttpRouteRule,
-} from "../resource/http-route.ts";
+import type { SessionPersistence } from "../model/session.ts";
+import { noTimeouts } from "../model/timeouts.ts";
+import type { HttpRoute, HttpRouteRule, ValidHttpRouteRule } from "../resource/http-route.ts";
 import type { Service } from "../resource/service.ts";
 import { describeFaults } from "../std/result.ts";
-import { resolveBackend, serviceBackend } from "./backend.ts";
-import { type Direction, resolveFilter } from "./http-filter.ts";
+import { Annotations } from "./annotation.ts";
+import { type BackendContext, serviceBackend } from "./backend.ts";
+import { directResponseProblem, isDirectResponse } from "./extension-filter.ts";
+import {
+  type Direction,
+  type ResolvedFilters,
+  resolveFilters,
+  resolveInboundFilters,
+} from "./http-filter.ts";
 import { resolveMatches } from "./http-match.ts";
 import {
   answerWith500,
@@ -25,39 +28,183 @@ import {
   type Problem,
   unsupported,
 } from "./problem.ts";
+import { type RetryWishes, readRetryWishes, resolveRetry, retryAnnotations } from "./retry.ts";
+import { resolveBackend } from "./route-backend.ts";
+import { readServiceWishes, type ServiceWishes } from "./service-wishes.ts";
+import { affinityProblem, resolveSession } from "./session.ts";
 import type { ResolveSettings } from "./settings.ts";
 import type { Store } from "./store.ts";
+import {
+  readTimeoutWishes,
+  resolveTimeouts,
+  type TimeoutWishes,
+  timeoutAnnotations,
+} from "./timeouts.ts";
+import { inheritedSession, resolveBudget } from "./traffic-policy.ts";
 
-/** What the rules of a route with a Service as parent are resolved against. */
+/** What routes with a Service as parent are resolved against. */
 export type OutboundContext = {
   readonly store: Store;
   readonly settings: ResolveSettings;
   readonly service: Service;
   readonly port: number;
+  readonly wishes: ServiceWishes;
 };
+
+export function outboundContext(
+  store: Store,
+  settings: ResolveSettings,
+  service: Service,
+  port: number,
+): OutboundContext {
+  return { store, settings, service, port, wishes: readServiceWishes(service) };
+}
 
 /** For rules that answer by a filter. */
 const noBackends: Distribution = { kind: "empty" };
 
-export function resolveOutboundRule(
+/** One for each rule of the route, in order. */
+export function resolveOutboundRules(
   context: OutboundContext,
-  group: HttpRoute["group"],
+  route: HttpRoute,
+): readonly Converted<OutboundHttpRule>[] {
+  const wishes = readRouteWishes(route);
+  return route.rules.map((rule, at) => resolveOutboundRule({ context, route, wishes }, rule, at));
+}
+
+type RouteWishes = {
+  readonly timeouts: TimeoutWishes;
+  readonly retry: RetryWishes;
+  readonly problems: readonly Problem[];
+};
+
+/** An annotation counts like a field of every rule: one that cannot be read is not skipped. */
+function readRouteWishes(route: HttpRoute): RouteWishes {
+  const annotations = new Annotations(route.meta.annotations);
+  const timeouts = readTimeoutWishes(annotations);
+  const retry = readRetryWishes(annotations);
+  const problems = annotations.faults.map(({ path, reason }) =>
+    unsupported(`annotation ${path} ${reason}`),
+  );
+  return { timeouts, retry, problems };
+}
+
+type RouteContext = {
+  readonly context: OutboundContext;
+  readonly route: HttpRoute;
+  readonly wishes: RouteWishes;
+};
+
+function resolveOutboundRule(
+  within: RouteContext,
   rule: HttpRouteRule,
+  at: number,
 ): Converted<OutboundHttpRule> {
-  const { value, problems } = resolveRule(context.settings, rule, "outbound");
-  if (problems.length > 0 || rule.state === "broken") {
-    return { value: { ...value, backends: noBackends, requestTimeoutMs: 0 }, problems };
+  const { context, wishes } = within;
+  const matches = matchesOf(context.settings, rule);
+  const refuse = (fatal: readonly Problem[], others: readonly Problem[]) => ({
+    value: refusingRule(matches.value, answerWith500(joinMessages(fatal))),
+    problems: [...fatal, ...others],
+  });
+  if (rule.state === "broken") {
+    return refuse([...matches.problems, unsupported(describeFaults(rule.faults))], []);
   }
-  const target = resolveTarget(context, group, rule);
+  const filters = resolveFilters(backendContext(within), rule.filters, "rule");
+  const incompatible = directResponseProblem(rule.filters, rule.backendRefs.length > 0);
+  const target = resolveTarget(within, rule);
+  const session = sessionOf(within, target.services, rule, at);
+  const fatal = [
+    ...matches.problems,
+    ...wishes.problems,
+    ...(incompatible === undefined ? [] : [incompatible]),
+    ...filters.fatal,
+    ...("problem" in session ? [session.problem] : []),
+  ];
+  const others = [...filters.dropped, ...target.problems];
+  if (fatal.length > 0 || "problem" in session) return refuse(fatal, others);
+  const budget = resolveBudget(context.store, target.services);
   return {
     value: {
-      matches: value.matches,
-      filters: [...value.filters, ...target.value.filters],
-      backends: target.value.backends,
-      requestTimeoutMs: requestTimeout(rule.timeouts),
+      matches: matches.value,
+      filters: [...filters.filters, ...target.filters],
+      backends: target.backends,
+      timeouts: resolveTimeouts(rule.timeouts, wishes.timeouts, context.wishes.timeouts),
+      retry: resolveRetry({
+        ofRule: rule.retry,
+        ofRoute: wishes.retry,
+        ofService: context.wishes.retry,
+        budget,
+      }),
+      session: session.value,
     },
-    problems: target.problems,
+    problems: others,
   };
+}
+
+/** The rule that every request of these matches is refused by. */
+export function refusingRule(
+  matches: OutboundHttpRule["matches"],
+  refusal: Filter,
+): OutboundHttpRule {
+  return {
+    matches,
+    filters: [refusal],
+    backends: noBackends,
+    timeouts: noTimeouts,
+    retry: undefined,
+    session: undefined,
+  };
+}
+
+function backendContext({
+  context,
+  route,
+}: Pick<RouteContext, "context" | "route">): BackendContext {
+  const { store, settings, wishes } = context;
+  return { store, settings, namespace: route.meta.namespace, load: wishes.load };
+}
+
+/** What holds for a Service to which no route is attached. */
+export function plainRule(context: OutboundContext, backends: Distribution): OutboundHttpRule {
+  const { store, service, port, wishes } = context;
+  const { namespace, name } = service.meta;
+  const inherited = inheritedSession(store, [service]);
+  const unsaid = { requestMs: undefined, backendRequestMs: undefined };
+  return {
+    matches: [everyRequest],
+    filters: [],
+    backends,
+    timeouts: resolveTimeouts(unsaid, wishes.timeouts, wishes.timeouts),
+    retry: resolveRetry({
+      ofRule: undefined,
+      ofRoute: wishes.retry,
+      ofService: wishes.retry,
+      budget: resolveBudget(store, [service]),
+    }),
+    session:
+      inherited === undefined
+        ? undefined
+        : resolveSession(inherited, `Service ${namespace}/${name}:${port}`),
+  };
+}
+
+/** The name of a rule stays when others are put before it; a rule without one is known by its place. */
+function sessionOf(
+  { context, route }: RouteContext,
+  services: readonly Service[],
+  rule: ValidHttpRouteRule,
+  at: number,
+): { readonly value: SessionPersistence | undefined } | { readonly problem: Problem } {
+  const wish = rule.sessionPersistence ?? inheritedSession(context.store, services);
+  if (wish === undefined) return { value: undefined };
+  const problem =
+    rule.sessionPersistence === undefined
+      ? undefined
+      : affinityProblem([context.service, ...services]);
+  if (problem !== undefined) return { problem };
+  const { group, meta } = route;
+  const place = rule.name === "" ? `rule ${at}` : rule.name;
+  return { value: resolveSession(wish, `${group} ${meta.namespace}/${meta.name} ${place}`) };
 }
 
 /** With a Server as parent a rule ends at the application: backends, timeouts and retries are the client side's. */
@@ -65,7 +212,17 @@ export function resolveInboundRule(
   settings: ResolveSettings,
   rule: HttpRouteRule,
 ): Converted<InboundHttpRule> {
-  return resolveRule(settings, rule, "inbound");
+  const matches = matchesOf(settings, rule);
+  const filters: ResolvedFilters =
+    rule.state === "broken"
+      ? { filters: [], fatal: [unsupported(describeFaults(rule.faults))], dropped: [] }
+      : resolveInboundFilters(rule.filters);
+  const problems = [...matches.problems, ...filters.fatal];
+  const value = {
+    matches: matches.value,
+    filters: problems.length > 0 ? [answerWith500(joinMessages(problems))] : filters.filters,
+  };
+  return { value, problems };
 }
 
 /** Fields of a route that mean nothing in a direction. They are not honoured there, and its status says so. */
@@ -75,6 +232,7 @@ export function unusedFields(route: HttpRoute, direction: Direction): readonly s
     return [
       ...(route.hostnames.length > 0 ? ["hostnames"] : []),
       ...(route.useDefaultGateways === "All" ? ["useDefaultGateways"] : []),
+      ...annotated(route, [retryAnnotations.grpc]),
     ];
   }
   const rules = route.rules.filter((rule) => rule.state === "valid");
@@ -88,103 +246,72 @@ export function unusedFields(route: HttpRoute, direction: Direction): readonly s
     ),
     ...used("retry", ({ retry }) => retry !== undefined),
     ...used("sessionPersistence", ({ sessionPersistence }) => sessionPersistence !== undefined),
+    ...annotated(route, [...Object.values(timeoutAnnotations), ...Object.values(retryAnnotations)]),
   ];
 }
 
-/** Matches and filters; in place of the filters a 500 when there is a problem. */
-function resolveRule(
+function annotated(route: HttpRoute, names: readonly string[]): readonly string[] {
+  return names
+    .filter((name) => route.meta.annotations.has(name))
+    .map((name) => `annotation ${name}`);
+}
+
+/** A rule of which not even the matches can be read speaks for every request. */
+function matchesOf(
   settings: ResolveSettings,
   rule: HttpRouteRule,
-  direction: Direction,
-): Converted<InboundHttpRule> {
-  const matches =
-    rule.matches === undefined
-      ? { value: [everyRequest], problems: [] }
-      : resolveMatches(settings, rule.matches);
-  const filters: Converted<readonly Filter[]> =
-    rule.state === "broken"
-      ? { value: [], problems: [unsupported(describeFaults(rule.faults))] }
-      : resolveFilters(rule.filters, direction);
-  const fields = rule.state === "valid" && direction === "outbound" ? unsupportedFields(rule) : [];
-  const problems = [...matches.problems, ...filters.problems, ...fields];
-  const value = {
-    matches: matches.value,
-    filters: problems.length > 0 ? [answerWith500(joinMessages(problems))] : filters.value,
-  };
-  return { value, problems };
+): Converted<OutboundHttpRule["matches"]> {
+  return rule.matches === undefined
+    ? { value: [everyRequest], problems: [] }
+    : resolveMatches(settings, rule.matches);
 }
 
-function resolveFilters(
-  filters: readonly HttpRouteFilter[],
-  direction: Direction,
-): Converted<readonly Filter[]> {
-  const value: Filter[] = [];
-  const problems: Problem[] = [];
-  for (const filter of filters) {
-    const resolved = resolveFilter(filter, direction);
-    if (resolved !== undefined) value.push(resolved);
-    else problems.push(unsupported(`filter ${filter.type} is not supported${on(direction)}`));
+type RuleTarget = {
+  readonly filters: readonly Filter[];
+  readonly backends: Distribution;
+  readonly problems: readonly Problem[];
+  /** Of the mesh; those without a share may still have sessions (GEP-1619). */
+  readonly services: readonly Service[];
+};
+
+function resolveTarget(within: RouteContext, rule: ValidHttpRouteRule): RuleTarget {
+  const nothing: RuleTarget = { filters: [], backends: noBackends, problems: [], services: [] };
+  // Gateway API HTTPRequestRedirectFilter: the proxy answers, nothing goes to a backend. A DirectResponse does the same.
+  if (
+    rule.filters.some((filter) => filter.type === "RequestRedirect" || isDirectResponse(filter))
+  ) {
+    return nothing;
   }
-  return { value, problems };
-}
-
-function on(direction: Direction): string {
-  return direction === "inbound" ? " on a route to a Server" : "";
-}
-
-function unsupportedFields(rule: ValidHttpRouteRule): readonly Problem[] {
-  return [
-    ...(rule.retry === undefined ? [] : [unsupported("retry is not supported")]),
-    ...(rule.sessionPersistence === undefined
-      ? []
-      : [unsupported("sessionPersistence is not supported")]),
-  ];
-}
-
-type RuleTarget = { readonly filters: readonly Filter[]; readonly backends: Distribution };
-
-function resolveTarget(
-  context: OutboundContext,
-  group: HttpRoute["group"],
-  rule: ValidHttpRouteRule,
-): Converted<RuleTarget> {
-  // Gateway API HTTPRequestRedirectFilter: the proxy answers, nothing goes to a backend.
-  if (rule.filters.some(({ type }) => type === "RequestRedirect")) {
-    return { value: { filters: [], backends: noBackends }, problems: [] };
-  }
-  if (rule.backendRefs.length === 0) {
-    return { value: targetWithoutBackends(context, group), problems: [] };
-  }
-  const resolved = rule.backendRefs.map((ref) =>
-    resolveBackend(context.store, context.settings, ref),
-  );
+  if (rule.backendRefs.length === 0) return targetWithoutBackends(within);
+  const context = backendContext(within);
+  const resolved = rule.backendRefs.map((ref) => resolveBackend(context, ref));
   const problems = resolved.flatMap((backend) => backend.problems);
   // Gateway API leaves a sum of 0 open. A 500 says that the rule was taken, where a 404 or 503 would hide it.
   if (rule.backendRefs.every(({ weight }) => weight === 0)) {
     const filters = [answerWith500("every backend of the rule has weight 0")];
-    return { value: { filters, backends: noBackends }, problems };
+    return { ...nothing, filters, problems };
   }
   const backends = resolved.map(({ value }) => value);
   return {
-    value: { filters: [], backends: { kind: "random-available", backends } },
+    filters: [],
+    backends: { kind: "random-available", backends },
     problems,
+    services: resolved.flatMap(({ service }) => service ?? []),
   };
 }
 
 /** Gateway API asks for a 500; the documentation of `policy.linkerd.io` promises the parent. */
-function targetWithoutBackends(context: OutboundContext, group: HttpRoute["group"]): RuleTarget {
-  if (group === "gateway.networking.k8s.io") {
-    return { filters: [answerWith500("the rule has no backendRefs")], backends: noBackends };
+function targetWithoutBackends({ context, route }: RouteContext): RuleTarget {
+  if (route.group === "gateway.networking.k8s.io") {
+    const filters = [answerWith500("the rule has no backendRefs")];
+    return { filters, backends: noBackends, problems: [], services: [] };
   }
-  const backend = serviceBackend(context.settings, context.service, context.port);
+  const { service, port } = context;
+  const backend = serviceBackend(backendContext({ context, route }), service, port);
   return {
     filters: [],
     backends: { kind: "first-available", backends: [{ backend, filters: [], weight: 1 }] },
+    problems: [],
+    services: [service],
   };
-}
-
-/** Without retries one try is the whole exchange, so the shorter limit holds. 0 lifts a limit (HTTPRouteTimeouts). */
-function requestTimeout({ requestMs, backendRequestMs }: HttpRouteTimeouts): number {
-  const limits = [requestMs ?? 0, backendRequestMs ?? 0].filter((ms) => ms > 0);
-  return limits.length === 0 ? 0 : Math.min(...limits);
 }

@@ -1,9 +1,10 @@
 /** The policy of one destination for one client: which routes speak for it, and where requests go without one. */
 import type { Backend, Distribution } from "../model/backend.ts";
-import type { OutboundHttpRoute } from "../model/http-route.ts";
+import type { OutboundHttpRoute, OutboundHttpRule } from "../model/http-route.ts";
 import { everyRequest } from "../model/match.ts";
 import { defaultMeta, type Meta, resourceMeta } from "../model/meta.ts";
 import type { OutboundPolicy, OutboundTarget } from "../model/outbound-policy.ts";
+import { noTimeouts } from "../model/timeouts.ts";
 import type { Workload } from "../model/workload.ts";
 import type { BrokenResource } from "../resource/broken.ts";
 import type { ParentRef } from "../resource/reference.ts";
@@ -13,7 +14,13 @@ import { isOpaquePort, serviceBackend, serviceMeta, servicePort } from "./backen
 import { describeBroken, parentsOf } from "./broken.ts";
 import { findDestination } from "./destination.ts";
 import { plainWeight } from "./endpoints.ts";
-import { type OutboundContext, resolveOutboundRule } from "./http-route.ts";
+import {
+  type OutboundContext,
+  outboundContext,
+  plainRule,
+  refusingRule,
+  resolveOutboundRules,
+} from "./http-route.ts";
 import { metaOf, metaOfBroken } from "./object-meta.ts";
 import { fitsPort, hasFrontEnd } from "./parent.ts";
 import { answerWith500 } from "./problem.ts";
@@ -30,7 +37,9 @@ export function resolveOutbound(
   const found = findDestination(store, settings, target);
   switch (found.kind) {
     case "service":
-      return { policy: ofService({ store, settings, ...found }, client) };
+      return {
+        policy: ofService(outboundContext(store, settings, found.service, found.port), client),
+      };
     case "broken":
       return { policy: ofBrokenService(found.service, found.port) };
     case "outside":
@@ -46,20 +55,22 @@ export function resolveOutbound(
 }
 
 function ofService(context: OutboundContext, client: Workload): OutboundPolicy {
-  const { service, settings, port } = context;
+  const { service, settings, port, wishes } = context;
   const parent = serviceMeta(service, port);
   const declared = servicePort(service, port);
   if (declared === undefined && (service.ports.length > 0 || hasFrontEnd(service))) {
     return ofUndeclaredPort(parent);
   }
-  const toItself = firstAvailable(serviceBackend(settings, service, port));
+  const { accrual, load } = wishes;
+  const toItself = firstAvailable(serviceBackend({ settings, load }, service, port));
   const protocol = protocolOf(declared);
+  const plainRoute = defaultRoute("http", plainRule(context, toItself));
   const routes = declared === undefined ? [] : routesOf(context, declared, client);
   return {
     parent,
     protocol,
-    httpRoutes:
-      protocol === "opaque" ? [] : routes.length > 0 ? routes : [defaultRoute("http", toItself)],
+    httpRoutes: protocol === "opaque" ? [] : routes.length > 0 ? routes : [plainRoute],
+    accrual,
     opaque: { meta: defaultMeta("opaq"), refusal: "", backends: toItself },
   };
 }
@@ -106,7 +117,7 @@ function routesFrom(
     .map((route) => ({
       meta: metaOf(route),
       hosts: [],
-      rules: route.rules.map((rule) => resolveOutboundRule(context, route.group, rule).value),
+      rules: resolveOutboundRules(context, route).map(({ value }) => value),
     }));
   // Behind all others: what they say holds, and what is left is refused.
   const broken = (store.broken.routes.get(key) ?? [])
@@ -117,17 +128,11 @@ function routesFrom(
 
 /** Takes every request that no other route takes, which would go to the Service as if nobody had written a route. */
 function refusingRoute(meta: Meta, message: string): OutboundHttpRoute {
-  const rule = {
-    matches: [everyRequest],
-    filters: [answerWith500(message)],
-    backends: { kind: "empty" },
-    requestTimeoutMs: 0,
-  } as const;
+  const rule = refusingRule([everyRequest], answerWith500(message));
   return { meta, hosts: [], rules: [rule] };
 }
 
-function defaultRoute(name: string, backends: Distribution): OutboundHttpRoute {
-  const rule = { matches: [everyRequest], filters: [], backends, requestTimeoutMs: 0 };
+function defaultRoute(name: string, rule: OutboundHttpRule): OutboundHttpRoute {
   return { meta: defaultMeta(name), hosts: [], rules: [rule] };
 }
 
@@ -141,6 +146,7 @@ function ofUndeclaredPort(parent: Meta): OutboundPolicy {
     parent,
     protocol: "opaque",
     httpRoutes: [],
+    accrual: undefined,
     opaque: {
       meta: defaultMeta("undefined-port"),
       refusal: "forbidden",
@@ -156,6 +162,7 @@ function ofBrokenService(service: BrokenResource, port: number): OutboundPolicy 
     parent,
     protocol: "detect",
     httpRoutes: [refusingRoute(parent, describeBroken(service))],
+    accrual: undefined,
     opaque: { meta: parent, refusal: "invalid", backends: { kind: "empty" } },
   };
 }
@@ -173,10 +180,19 @@ function ofOutside(ip: string, port: number): OutboundPolicy {
     labels: {},
   } as const;
   const onward = firstAvailable({ meta, dispatch: { kind: "forward", endpoint } });
+  const onwardRule = {
+    matches: [everyRequest],
+    filters: [],
+    backends: onward,
+    timeouts: noTimeouts,
+    retry: undefined,
+    session: undefined,
+  };
   return {
     parent: meta,
     protocol: "detect",
-    httpRoutes: [defaultRoute("egress-fallback", onward)],
+    httpRoutes: [defaultRoute("egress-fallback", onwardRule)],
+    accrual: undefined,
     opaque: { meta, refusal: "", backends: onward },
   };
 }

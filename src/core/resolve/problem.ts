@@ -8,7 +8,13 @@ export type Problem = {
   /** `unsupported` speaks against the rule (Accepted, PartiallyInvalid), `unresolved` against a reference (ResolvedRefs). */
   readonly kind: "unsupported" | "unresolved";
   /** Gateway API's RouteConditionReason. */
-  readonly reason: "UnsupportedValue" | "InvalidKind" | "BackendNotFound" | "UnsupportedProtocol";
+  readonly reason:
+    | "UnsupportedValue"
+    | "IncompatibleFilters"
+    | "InvalidKind"
+    | "BackendNotFound"
+    | "RefNotPermitted"
+    | "UnsupportedProtocol";
   readonly message: string;
 };
 
@@ -31,6 +37,14 @@ export function answerWith500(message: string): Filter {
 
 export function unsupported(message: string): Problem {
   return { kind: "unsupported", reason: "UnsupportedValue", message };
+}
+
+export function incompatible(message: string): Problem {
+  return { kind: "unsupported", reason: "IncompatibleFilters", message };
+}
+
+export function unresolved(reason: Problem["reason"], message: string): Problem {
+  return { kind: "unresolved", reason, message };
 }
 
 export function joinMessages(problems: readonly Problem[]): string {

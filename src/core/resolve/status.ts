@@ -6,6 +6,7 @@ import type { ObjectMeta } from "../resource/object-meta.ts";
 import type { Pod } from "../resource/pod.ts";
 import type { Kind, Resource } from "../resource/resource.ts";
 import type { Server } from "../resource/server.ts";
+import type { Service } from "../resource/service.ts";
 import { describeFaults } from "../std/result.ts";
 import { resolveAuthorization } from "./authorization.ts";
 import { parentsOf } from "./broken.ts";
@@ -20,8 +21,10 @@ import {
 } from "./conditions.ts";
 import { accessPolicies, parseAccess } from "./default-policy.ts";
 import { findServer, serversOf } from "./server.ts";
+import { readServiceWishes } from "./service-wishes.ts";
 import type { ResolveSettings } from "./settings.ts";
 import { objectName, type Store } from "./store.ts";
+import { trafficPolicyVerdicts } from "./traffic-policy-status.ts";
 import { annotations, portsNamed } from "./workload.ts";
 
 export type ObjectStatus = {
@@ -57,6 +60,10 @@ export function resolveStatus(store: Store, settings: ResolveSettings): readonly
       .flat()
       .map((policy) => judged(policy, policyVerdicts(store, settings, policy))),
     ...shadowedServers(store),
+    ...store.allTrafficPolicies.map((policy) =>
+      judged(policy, trafficPolicyVerdicts(store, policy)),
+    ),
+    ...[...store.services.values()].flatMap(serviceStatus),
     ...[...store.namespaces.values(), ...store.pods.values()].flatMap(annotationStatus),
     ...[...store.slices.values()].flat().flatMap((slice) => sliceStatus(store, slice)),
   ];
@@ -159,6 +166,17 @@ function annotationStatus(object: Namespace | Pod): readonly ObjectStatus[] {
   const wanted = accessPolicies.join(", ");
   const message = `annotation ${annotations.defaultInboundPolicy} is ${JSON.stringify(text)}, not one of ${wanted}: ports without a Server admit nobody`;
   return [judged(object, [notAccepted("InvalidAnnotation", message)])];
+}
+
+function serviceStatus(service: Service): readonly ObjectStatus[] {
+  const { faults, unused } = readServiceWishes(service);
+  if (faults.length > 0) {
+    const message = `not in force: ${describeFaults(faults)}`;
+    return [judged(service, [notAccepted("InvalidAnnotation", message)])];
+  }
+  if (unused.length === 0) return [];
+  const message = `without effect here: ${unused.join(", ")}`;
+  return [judged(service, [{ type: "Accepted", status: "True", reason: "Accepted", message }])];
 }
 
 function sliceStatus(store: Store, slice: EndpointSlice): readonly ObjectStatus[] {

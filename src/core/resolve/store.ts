@@ -5,8 +5,12 @@
  * Lists are in policy order (Gateway API HTTPRouteRule: oldest first, then by name), so that no reader has to sort.
  */
 import type { AuthorizationPolicy } from "../resource/authorization-policy.ts";
+import type { KgatewayBackend } from "../resource/backend.ts";
+import type { BackendTrafficPolicy } from "../resource/backend-traffic-policy.ts";
 import type { BrokenResource } from "../resource/broken.ts";
+import type { DirectResponse } from "../resource/direct-response.ts";
 import type { EndpointSlice } from "../resource/endpoint-slice.ts";
+import type { HttpFault } from "../resource/http-fault.ts";
 import type { HttpRoute } from "../resource/http-route.ts";
 import type { MeshTlsAuthentication } from "../resource/mesh-tls-authentication.ts";
 import type { Namespace } from "../resource/namespace.ts";
@@ -15,8 +19,10 @@ import type { ObjectMeta } from "../resource/object-meta.ts";
 import type { Pod } from "../resource/pod.ts";
 import type { ObjectRef } from "../resource/reference.ts";
 import type { Kind, Resource } from "../resource/resource.ts";
+import type { KubernetesSecret } from "../resource/secret.ts";
 import type { Server } from "../resource/server.ts";
 import type { Service } from "../resource/service.ts";
+import { indexPlaces, type PlaceIndex } from "./place.ts";
 
 /** What a source knows at one moment. */
 export type StoreContent = {
@@ -37,6 +43,15 @@ export type Store = {
   readonly servicesByIp: ReadonlyMap<string, Service>;
   /** By name of their Service. */
   readonly slices: ReadonlyMap<string, readonly EndpointSlice[]>;
+  /** Where pods and nodes are, as far as the slices tell. */
+  readonly places: PlaceIndex;
+  readonly secrets: ReadonlyMap<string, KubernetesSecret>;
+  readonly directResponses: ReadonlyMap<string, DirectResponse>;
+  readonly httpFaults: ReadonlyMap<string, HttpFault>;
+  readonly kgatewayBackends: ReadonlyMap<string, KgatewayBackend>;
+  /** By `referenceKey` of each target. */
+  readonly trafficPolicies: ReadonlyMap<string, readonly BackendTrafficPolicy[]>;
+  readonly allTrafficPolicies: readonly BackendTrafficPolicy[];
   /** By `referenceKey` of each parent. */
   readonly routes: ReadonlyMap<string, readonly HttpRoute[]>;
   readonly allRoutes: readonly HttpRoute[];
@@ -119,6 +134,7 @@ export function buildStore(content: StoreContent): Store {
   const slices = ofKind(sorted, "EndpointSlice").filter(({ serviceName }) => serviceName !== "");
   const allRoutes = ofKind(sorted, "HTTPRoute");
   const servers = ofKind(sorted, "Server");
+  const allTrafficPolicies = ofKind(sorted, "XBackendTrafficPolicy");
   return {
     namespaces: new Map(
       ofKind(sorted, "Namespace").map((namespace) => [namespace.meta.name, namespace]),
@@ -128,6 +144,13 @@ export function buildStore(content: StoreContent): Store {
     services: byName(services),
     servicesByIp: byAddress(services, ({ clusterIps }) => clusterIps),
     slices: Map.groupBy(slices, ({ meta, serviceName }) => `${meta.namespace}/${serviceName}`),
+    places: indexPlaces(slices),
+    secrets: byName(ofKind(sorted, "Secret")),
+    directResponses: byName(ofKind(sorted, "DirectResponse")),
+    httpFaults: byName(ofKind(sorted, "HTTPFault")),
+    kgatewayBackends: byName(ofKind(sorted, "Backend")),
+    trafficPolicies: byEach(allTrafficPolicies, ({ targetRefs }) => targetRefs.map(referenceKey)),
+    allTrafficPolicies,
     routes: byEach(allRoutes, ({ parentRefs }) => parentRefs.map(referenceKey)),
     allRoutes,
     servers: byName(servers),

@@ -56,6 +56,11 @@ export function scopeOf(json: unknown): Scope | undefined {
     case "Pod":
     case "Service":
     case "EndpointSlice":
+    case "Secret":
+    case "HTTPFault":
+    case "DirectResponse":
+    case "Backend":
+    case "XBackendTrafficPolicy":
     case "MeshTLSAuthentication":
     case "NetworkAuthentication":
       return { type: "self" };
@@ -77,6 +82,11 @@ export function scopeOfResource(resource: Resource): Scope {
     case "Pod":
     case "Service":
     case "EndpointSlice":
+    case "Secret":
+    case "HTTPFault":
+    case "DirectResponse":
+    case "Backend":
+    case "XBackendTrafficPolicy":
     case "MeshTLSAuthentication":
     case "NetworkAuthentication":
       return { type: "self" };

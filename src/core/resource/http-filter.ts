@@ -1,10 +1,11 @@
 import { isDnsName } from "../std/dns-name.ts";
 import { unreachable } from "../std/unreachable.ts";
-import { type Field, portRange, quote, type Range } from "./field.ts";
+import { type Field, portRange, quote } from "./field.ts";
 import { type HttpCors, readCors } from "./http-cors.ts";
 import { type HttpExternalAuth, readExternalAuth } from "./http-external-auth.ts";
 import { type HttpHeaderModifier, readHeaderModifier } from "./http-header.ts";
 import { type BackendRef, readBackendRef, readGroup } from "./reference.ts";
+import { readShare, type Share } from "./share.ts";
 
 /** Every filter of Gateway API's HTTPRouteFilter, as written; whether it can be honoured is judged in resolve. */
 export type HttpRouteFilter =
@@ -33,20 +34,16 @@ export type HttpRequestRedirect = {
 
 type RedirectStatus = 301 | 302 | 303 | 307 | 308;
 
-type HttpUrlRewrite = {
+export type HttpUrlRewrite = {
   readonly hostname: string | undefined;
   readonly path: HttpPathModifier | undefined;
 };
 
-/** `numerator` of `denominator` requests are copied; every request when the filter does not say. */
-type HttpRequestMirror = {
-  readonly backendRef: BackendRef;
-  readonly numerator: number;
-  readonly denominator: number;
-};
+/** That share of the requests is copied. */
+export type HttpRequestMirror = Share & { readonly backendRef: BackendRef };
 
 /** Always in the namespace of the route. */
-type ExtensionRef = {
+export type ExtensionRef = {
   readonly group: string;
   readonly kind: string;
   readonly name: string;
@@ -82,8 +79,6 @@ const single: readonly FilterType[] = [
 ];
 
 const redirectStatuses: readonly RedirectStatus[] = [301, 302, 303, 307, 308];
-
-const percentRange: Range = { min: 0, max: 100 };
 
 /** The filters of a rule or of one of its backends, in order. */
 export function readFilters(field: Field, rules: FilterRules): readonly HttpRouteFilter[] {
@@ -147,8 +142,19 @@ function readRedirect(field: Field, rules: FilterRules): HttpRequestRedirect {
 function readRewrite(field: Field, rules: FilterRules): HttpUrlRewrite {
   return {
     hostname: readHostname(field.at("hostname")),
-    path: readPathModifier(field.at("path"), rules),
+    path: readRewrittenPath(field.at("path"), rules),
   };
+}
+
+/** The query of the request stays (Gateway API HTTPPathModifier), so a second one cannot be put before it. */
+function readRewrittenPath(field: Field, rules: FilterRules): HttpPathModifier | undefined {
+  const path = readPathModifier(field, rules);
+  for (const part of [field.at("replaceFullPath"), field.at("replacePrefixMatch")]) {
+    if (typeof part.json === "string" && /[?#]/.test(part.json)) {
+      part.fault(`must be a path without "?" and "#", is ${quote(part.json)}`);
+    }
+  }
+  return path;
 }
 
 function readHostname(field: Field): string | undefined {
@@ -190,19 +196,7 @@ function readReplacement(field: Field, rules: FilterRules): string {
 
 function readMirror(field: Field, namespace: string): HttpRequestMirror {
   const backendRef = readBackendRef(field.at("backendRef").required(), namespace);
-  const percent = field.at("percent").optionalInteger(percentRange);
-  const fraction = field.at("fraction");
-  if (!fraction.isPresent) return { backendRef, numerator: percent ?? 100, denominator: 100 };
-  if (percent !== undefined) field.fault("must have at most one of percent and fraction");
-  const numerator = fraction.at("numerator").integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
-  const denominator =
-    fraction.at("denominator").optionalInteger({ min: 1, max: Number.MAX_SAFE_INTEGER }) ?? 100;
-  if (numerator > denominator) {
-    fraction
-      .at("numerator")
-      .fault(`must be at most the denominator ${denominator}, is ${numerator}`);
-  }
-  return { backendRef, numerator, denominator };
+  return { backendRef, ...readShare(field) };
 }
 
 function readExtensionRef(field: Field): ExtensionRef {

@@ -70,7 +70,7 @@ export type HttpRouteTimeouts = {
 };
 
 /** GEP-1731. */
-type HttpRouteRetry = {
+export type HttpRouteRetry = {
   /** 400 to 599, each once. */
   readonly codes: readonly number[];
   /** Retries after the first try. Undefined: not said. */

@@ -1,8 +1,12 @@
 /** The kinds of this pipeline: which they are, and how a document finds the parser of its kind. */
 import { type Fault, fail, fault, type Result } from "../std/result.ts";
 import { type AuthorizationPolicy, parseAuthorizationPolicy } from "./authorization-policy.ts";
+import { type KgatewayBackend, parseBackend } from "./backend.ts";
+import { type BackendTrafficPolicy, parseBackendTrafficPolicy } from "./backend-traffic-policy.ts";
+import { type DirectResponse, parseDirectResponse } from "./direct-response.ts";
 import { type EndpointSlice, parseEndpointSlice } from "./endpoint-slice.ts";
 import { FaultList, Field, quote } from "./field.ts";
+import { type HttpFault, parseHttpFault } from "./http-fault.ts";
 import { type HttpRoute, parseHttpRoute } from "./http-route.ts";
 import {
   type MeshTlsAuthentication,
@@ -15,6 +19,7 @@ import {
 } from "./network-authentication.ts";
 import { type NameRule, readIdentity } from "./object-meta.ts";
 import { type Pod, parsePod } from "./pod.ts";
+import { type KubernetesSecret, parseSecret } from "./secret.ts";
 import { parseServer, type Server } from "./server.ts";
 import { parseService, type Service } from "./service.ts";
 
@@ -23,7 +28,12 @@ export type Resource =
   | Pod
   | Service
   | EndpointSlice
+  | KubernetesSecret
   | HttpRoute
+  | HttpFault
+  | DirectResponse
+  | KgatewayBackend
+  | BackendTrafficPolicy
   | Server
   | AuthorizationPolicy
   | MeshTlsAuthentication
@@ -48,6 +58,8 @@ type KindEntry = {
 
 const policyGroup: readonly string[] = ["policy.linkerd.io"];
 
+const kgatewayGroup: readonly string[] = ["gateway.kgateway.dev"];
+
 /** A kind without a row does not compile. */
 const kinds: Readonly<Record<Kind, KindEntry>> = {
   Namespace: { groups: [""], scope: "cluster", nameRule: "dns-label", parse: parseNamespace },
@@ -64,6 +76,31 @@ const kinds: Readonly<Record<Kind, KindEntry>> = {
     scope: "namespaced",
     nameRule: "dns-name",
     parse: parseHttpRoute,
+  },
+  Secret: { groups: [""], scope: "namespaced", nameRule: "dns-name", parse: parseSecret },
+  HTTPFault: {
+    groups: ["weft.dev"],
+    scope: "namespaced",
+    nameRule: "dns-name",
+    parse: parseHttpFault,
+  },
+  DirectResponse: {
+    groups: kgatewayGroup,
+    scope: "namespaced",
+    nameRule: "dns-name",
+    parse: parseDirectResponse,
+  },
+  Backend: {
+    groups: kgatewayGroup,
+    scope: "namespaced",
+    nameRule: "dns-name",
+    parse: parseBackend,
+  },
+  XBackendTrafficPolicy: {
+    groups: ["gateway.networking.x-k8s.io"],
+    scope: "namespaced",
+    nameRule: "dns-name",
+    parse: parseBackendTrafficPolicy,
   },
   Server: { groups: policyGroup, scope: "namespaced", nameRule: "dns-name", parse: parseServer },
   AuthorizationPolicy: {

@@ -18,7 +18,14 @@ export type Service = {
   readonly ports: readonly ServicePort[];
   readonly sessionAffinity: "None" | "ClientIP";
   readonly publishNotReadyAddresses: boolean;
+  /** `Local`: only endpoints on the node of the client. */
+  readonly internalTrafficPolicy: "Cluster" | "Local";
+  /** Undefined: all endpoints alike. */
+  readonly trafficDistribution: TrafficDistribution | undefined;
 };
+
+/** `PreferClose` is the older word for `PreferSameZone`. */
+type TrafficDistribution = "PreferClose" | "PreferSameZone" | "PreferSameNode";
 
 type ServiceType = "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName";
 
@@ -37,6 +44,12 @@ const serviceTypes: readonly ServiceType[] = [
   "NodePort",
   "LoadBalancer",
   "ExternalName",
+];
+
+const trafficDistributions: readonly TrafficDistribution[] = [
+  "PreferClose",
+  "PreferSameZone",
+  "PreferSameNode",
 ];
 
 /** What Kubernetes writes in place of an address for a Service that has none on purpose. */
@@ -58,6 +71,10 @@ export function parseService(json: unknown, known: readonly Fault[] = []): Resul
     ports: readPorts(spec.at("ports")),
     sessionAffinity: spec.at("sessionAffinity").choice(["None", "ClientIP"], "None"),
     publishNotReadyAddresses: spec.at("publishNotReadyAddresses").flag(false),
+    internalTrafficPolicy: spec
+      .at("internalTrafficPolicy")
+      .choice(["Cluster", "Local"] as const, "Cluster"),
+    trafficDistribution: spec.at("trafficDistribution").optionalChoice(trafficDistributions),
   });
 }
 

@@ -35,12 +35,11 @@ export function readSessionPersistence(field: Field): SessionPersistence | undef
     absoluteTimeoutMs: readDurationMs(field.at("absoluteTimeout")),
     idleTimeoutMs: readDurationMs(field.at("idleTimeout")),
   };
-  const sessionName = field.at("sessionName").optionalText();
   if (type === "Header") {
     rejectFor(type, [field.at("cookie"), field.at("cookieConfig")]);
-    const header = field.at("header");
-    const name = header.isPresent ? readHeaderName(header.at("name")) : sessionName;
-    return { ...timeouts, type, name };
+    const [header, old] = [field.at("header"), field.at("sessionName")];
+    if (header.isPresent) return { ...timeouts, type, name: readHeaderName(header.at("name")) };
+    return { ...timeouts, type, name: old.isPresent ? readHeaderName(old) : undefined };
   }
   rejectFor(type, [field.at("header")]);
   const cookie = field.at("cookie");
@@ -51,10 +50,28 @@ export function readSessionPersistence(field: Field): SessionPersistence | undef
   return {
     ...timeouts,
     type,
-    name: cookie.at("name").optionalText() ?? sessionName,
-    path: cookie.at("path").optionalText() ?? "/",
+    name: readCookieName(cookie.at("name")) ?? readCookieName(field.at("sessionName")),
+    path: readCookiePath(cookie.at("path")),
     lifetimeType,
   };
+}
+
+/** RFC 6265 §4.1.1: a token. Anything else could write attributes of its own into the cookie. */
+function readCookieName(field: Field): string | undefined {
+  const name = field.optionalText();
+  if (name !== undefined && !/^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$/.test(name)) {
+    field.fault(`must be a cookie name (RFC 6265 §4.1.1 token), is ${quote(name)}`);
+  }
+  return name;
+}
+
+/** RFC 6265 §4.1.1: no control characters and no semicolon. Of no path it makes the default, which is the path of the request. */
+function readCookiePath(field: Field): string {
+  const path = field.optionalText() ?? "/";
+  if (!/^\/[\x20-\x3a\x3c-\x7e]*$/.test(path)) {
+    field.fault(`must start with "/" and have no ";" (RFC 6265 §4.1.1), is ${quote(path)}`);
+  }
+  return path;
 }
 
 function readLifetime(field: Field): "Session" | "Permanent" | undefined {

@@ -3,7 +3,12 @@
  * spoken to only after it proved that: there is no way from a failed handshake to plain text.
  */
 import { connect, type OnReadOpts, type Socket, type TcpNetConnectOpts } from "node:net";
-import { type ConnectionOptions, type SecureContext, connect as tlsConnect } from "node:tls";
+import {
+  type ConnectionOptions,
+  type SecureContext,
+  type TLSSocket,
+  connect as tlsConnect,
+} from "node:tls";
 import { peerIdentity } from "../x509/peer-identity.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import { transportProtocol } from "./mesh-tls.ts";
@@ -103,34 +108,15 @@ class Attempt {
       onread,
       noDelay: true,
       allowHalfOpen: true,
-      secureContext: tls.context,
-      servername: tls.serverName,
-      ...(tls.withTransportHeader ? { ALPNProtocols: [transportProtocol] } : {}),
-      rejectUnauthorized: true,
-      // The name is checked below against the whole identity; Node's rules for host names know wildcards.
-      checkServerIdentity: () => undefined,
+      ...tlsOptions(tls),
     };
     const socket = tlsConnect(options);
     socket.once("secureConnect", () => {
-      const certificate = socket.getPeerX509Certificate();
-      const identity = certificate === undefined ? undefined : peerIdentity(certificate);
-      if (!socket.authorized || identity !== tls.identity) {
-        this.#refuse(
-          "IDENTITY",
-          `the peer is "${identity ?? "nobody"}" instead of "${tls.identity}"`,
-        );
-      } else if (tls.withTransportHeader && socket.alpnProtocol !== transportProtocol) {
-        this.#refuse("ALPN", `the peer does not speak "${transportProtocol}"`);
-      } else {
-        this.#open();
-      }
+      this.#refusal = refusalOf(socket, tls);
+      if (this.#refusal === undefined) this.#open();
+      else this.#wire.destroy();
     });
     return socket;
-  }
-
-  #refuse(code: string, reason: string): void {
-    this.#refusal = { kind: "identity", code, reason };
-    this.#wire.destroy();
   }
 
   #open(): void {
@@ -147,6 +133,38 @@ class Attempt {
   }
 }
 
+type DialTlsOptions = Pick<
+  ConnectionOptions,
+  "secureContext" | "servername" | "ALPNProtocols" | "rejectUnauthorized" | "checkServerIdentity"
+>;
+
+/** Options of a connection that proves to `refusalOf` who the other end is. */
+export function tlsOptions(tls: DialTls): DialTlsOptions {
+  return {
+    secureContext: tls.context,
+    servername: tls.serverName,
+    ...(tls.withTransportHeader ? { ALPNProtocols: [transportProtocol] } : {}),
+    rejectUnauthorized: true,
+    // The name is checked by `refusalOf` against the whole identity; Node's rules for host names know wildcards.
+    checkServerIdentity: () => undefined,
+  };
+}
+
+/** Undefined: the other end of a finished handshake is who it must be, and speaks as it must. */
+export function refusalOf(socket: TLSSocket, tls: DialTls): DialFailure | undefined {
+  const certificate = socket.getPeerX509Certificate();
+  const identity = certificate === undefined ? undefined : peerIdentity(certificate);
+  if (!socket.authorized || identity !== tls.identity) {
+    const reason = `the peer is "${identity ?? "nobody"}" instead of "${tls.identity}"`;
+    return { kind: "identity", code: "IDENTITY", reason };
+  }
+  if (tls.withTransportHeader && socket.alpnProtocol !== transportProtocol) {
+    const reason = `the peer does not speak "${transportProtocol}"`;
+    return { kind: "identity", code: "ALPN", reason };
+  }
+  return undefined;
+}
+
 /** What the system says about reaching an address; every other error of a TLS connection is about who is there. */
 const connectCodes: ReadonlySet<string> = new Set([
   "ECONNREFUSED",
@@ -160,7 +178,7 @@ const connectCodes: ReadonlySet<string> = new Set([
   "EPERM",
 ]);
 
-function failureOf(code: string, target: DialTarget): DialFailure {
+export function failureOf(code: string, target: DialTarget): DialFailure {
   const kind = target.tls === undefined || connectCodes.has(code) ? "connect" : "identity";
   const what = kind === "connect" ? "connecting" : "the TLS handshake";
   return { kind, code, reason: `${what} failed: ${code === "" ? "closed" : code}` };

@@ -90,6 +90,12 @@ export class NodeWire implements Wire {
     this.socket.destroy();
   }
 
+  reset(): void {
+    // TLS says it by leaving out its last message.
+    if (this.encrypted) this.socket.destroy();
+    else this.socket.resetAndDestroy();
+  }
+
   /** Gives the socket to somebody else, with bytes that were read from it and not used. The wire is dead after that. */
   release(unread: Buffer): Socket {
     const { socket } = this;

@@ -38,4 +38,6 @@ export type Wire = {
   end(): void;
   /** Drops the connection and what was not sent yet. `onClose` follows. */
   destroy(): void;
+  /** The same, and the other end learns that something is missing, if the transport can say so (TCP: RST). */
+  reset(): void;
 };

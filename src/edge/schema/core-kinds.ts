@@ -55,9 +55,19 @@ const service: JsonSchema = {
     ),
     sessionAffinity: { type: "string", enum: ["None", "ClientIP"] },
     publishNotReadyAddresses: flag,
+    internalTrafficPolicy: { type: "string", enum: ["Cluster", "Local"] },
+    trafficDistribution: {
+      type: "string",
+      enum: ["PreferClose", "PreferSameZone", "PreferSameNode"],
+    },
   }),
   status: open({}),
 };
+
+/** A report on a schema quotes what it found, so the values of a Secret are shown to no schema: its parser checks them. */
+const unseen: JsonSchema = { "x-kubernetes-preserve-unknown-fields": true };
+
+const secret: JsonSchema = { type: text, immutable: flag, data: unseen, stringData: unseen };
 
 const endpointSlice: JsonSchema = {
   addressType: { type: "string", enum: ["IPv4", "IPv6", "FQDN"] },
@@ -82,6 +92,7 @@ export const coreKinds: readonly KindVersion[] = [
   kind("", "Namespace", { spec: open({}), status: open({}) }, []),
   kind("", "Pod", pod, ["spec"]),
   kind("", "Service", service, ["spec"]),
+  kind("", "Secret", secret, []),
   kind("discovery.k8s.io", "EndpointSlice", endpointSlice, ["addressType"]),
 ];
 

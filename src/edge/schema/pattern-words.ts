@@ -6,6 +6,9 @@ const words: ReadonlyMap<string, string> = new Map([
   [`^$|^${dnsName}$`, "be a DNS name (a-z, 0-9, - and .), or empty"],
   [String.raw`^(\*\.)?${dnsName}$`, 'be a DNS name (a-z, 0-9, - and .), or "*." and a DNS name'],
   ["^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "be a DNS label (a-z, 0-9 and -)"],
+  ["^[a-z0-9-]+$", "be an AWS region (a-z, 0-9 and -)"],
+  ["^[0-9]{12}$", "be an AWS account (12 digits)"],
+  ["^[A-Za-z0-9_-]{1,140}$", "be a function name (1 to 140 of letters, digits, - and _)"],
   ["^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$", "be a kind (letters, digits and -, a letter first)"],
   [
     "^([0-9]{1,5}(h|m|s|ms)){1,4}$",

@@ -28,6 +28,8 @@ function text({ type, status, reason, message }: Condition): string {
 
 const toB = "{ backendRefs: [{ name: b, port: 8080 }] }";
 const accepted = "HTTPRoute demo/r at Service a: Accepted True Accepted";
+const direct =
+  "{ type: ExtensionRef, extensionRef: { group: gateway.kgateway.dev, kind: DirectResponse, name: d } }";
 const resolved = "HTTPRoute demo/r at Service a: ResolvedRefs True ResolvedRefs";
 
 const ofRules = test.macro({
@@ -44,16 +46,16 @@ test("keeps ResolvedRefs true for a rule without backendRefs", ofRules, "[{}]", 
 test(
   "does not accept a route of which no rule can be honoured",
   ofRules,
-  "[{ retry: { attempts: 1 } }]",
-  "HTTPRoute demo/r at Service a: Accepted False UnsupportedValue rules[0]: retry is not supported",
+  '[{ matches: [{ path: { type: RegularExpression, value: "(?=a)" } }] }]',
+  "HTTPRoute demo/r at Service a: Accepted False UnsupportedValue rules[0]: matches[0].path: the regular expression cannot be used: is not a regular expression of RE2: error parsing regexp: invalid or unsupported Perl syntax: `(?=`",
   resolved,
 );
 test(
   "calls a route partially invalid of which some rules cannot be honoured",
   ofRules,
-  `[${toB}, { retry: { attempts: 1 } }]`,
+  `[${toB}, { backendRefs: [{ name: b, port: 8080, filters: [${direct}] }] }]`,
   accepted,
-  "HTTPRoute demo/r at Service a: PartiallyInvalid True UnsupportedValue Dropped Rule, requests are answered with 500: rules[1]: retry is not supported",
+  "HTTPRoute demo/r at Service a: PartiallyInvalid True UnsupportedValue Dropped Rule, requests are answered with 500: rules[1]: a DirectResponse must be a filter of the rule, not of a backend",
   resolved,
 );
 test(
@@ -73,9 +75,113 @@ test(
 test(
   "counts an unsupported filter of a backend against its rule",
   ofRules,
-  "[{ backendRefs: [{ name: b, port: 8080, filters: [{ type: URLRewrite, urlRewrite: { hostname: x } }] }] }]",
-  "HTTPRoute demo/r at Service a: Accepted False UnsupportedValue rules[0]: unsupported backend filter: URLRewrite",
+  `[{ backendRefs: [{ name: b, port: 8080, filters: [${direct}] }] }]`,
+  "HTTPRoute demo/r at Service a: Accepted False UnsupportedValue rules[0]: a DirectResponse must be a filter of the rule, not of a backend",
   resolved,
+);
+test(
+  "says IncompatibleFilters for a DirectResponse beside backends",
+  ofRules,
+  `[{ filters: [${direct}], backendRefs: [{ name: b, port: 8080 }] }]`,
+  "HTTPRoute demo/r at Service a: Accepted False IncompatibleFilters rules[0]: a rule with a DirectResponse must have no backendRefs",
+  "HTTPRoute demo/r at Service a: ResolvedRefs False BackendNotFound DirectResponse not found d",
+);
+test(
+  "says that a filter leads nowhere",
+  ofRules,
+  `[{ filters: [${direct}] }]`,
+  accepted,
+  "HTTPRoute demo/r at Service a: ResolvedRefs False BackendNotFound DirectResponse not found d",
+);
+test(
+  "says that a mirror leads nowhere",
+  ofRules,
+  `[{ filters: [{ type: RequestMirror, requestMirror: { backendRef: { name: gone, port: 1 } } }], backendRefs: [{ name: b, port: 8080 }] }]`,
+  accepted,
+  "HTTPRoute demo/r at Service a: ResolvedRefs False BackendNotFound Service not found gone",
+);
+
+const annotated = test.macro({
+  exec: (t, annotations: string, ...expected: readonly string[]) => {
+    const text = route("r", "a", `[${toB}]`, `, annotations: { ${annotations} }`);
+    t.deepEqual(lines(readBrokenStore(service("a"), service("b"), text)), expected);
+  },
+  title: (_given, annotations: string, ..._expected: readonly string[]) =>
+    `routeConditions() judges a route with ${annotations}`,
+});
+test(
+  annotated,
+  "timeout.linkerd.io/request: soon",
+  'HTTPRoute demo/r at Service a: Accepted False UnsupportedValue rules[0]: annotation timeout.linkerd.io/request must be a duration like "500ms", "10s" or "5m", is "soon"',
+  resolved,
+);
+test(
+  annotated,
+  "retry.linkerd.io/grpc: unavailable",
+  `${accepted} without effect here: annotation retry.linkerd.io/grpc`,
+  resolved,
+);
+
+const ofService = test.macro({
+  exec: (t, annotations: string, ...expected: readonly string[]) => {
+    const text = service("a").replace(
+      "namespace: demo }",
+      `namespace: demo, annotations: { ${annotations} } }`,
+    );
+    t.deepEqual(lines(readBrokenStore(text)), expected);
+  },
+  title: (_given, annotations: string, ..._expected: readonly string[]) =>
+    `resolveStatus() judges a Service with ${annotations}`,
+});
+test(ofService, "timeout.linkerd.io/request: 5s");
+test(
+  ofService,
+  "balancer.linkerd.io/failure-accrual: often, retry.linkerd.io/limit: '-1'",
+  'Service demo/a: Accepted False InvalidAnnotation not in force: retry.linkerd.io/limit: must be a whole number from 0 to 65535, is "-1"; balancer.linkerd.io/failure-accrual: must be "consecutive" or "unified", is "often"',
+);
+test(
+  ofService,
+  "balancer.alpha.linkerd.io/failure-accrual-honor-retry-after: 'true', retry.linkerd.io/grpc: internal",
+  "Service demo/a: Accepted True Accepted without effect here: retry.linkerd.io/grpc, balancer.alpha.linkerd.io/failure-accrual-honor-retry-after",
+);
+
+const policies = test.macro({
+  exec: (t, spec: string, ...expected: readonly string[]) => {
+    const policy = (name: string, text: string): string => `---
+apiVersion: gateway.networking.x-k8s.io/v1alpha1
+kind: XBackendTrafficPolicy
+metadata: { name: ${name}, namespace: demo }
+spec: { ${text} }
+`;
+    const bound = service("c", ", sessionAffinity: ClientIP");
+    const first = policy("first", 'targetRefs: [{ group: "", kind: Service, name: b }]');
+    const store = readBrokenStore(service("a"), service("b"), bound, first, policy("p", spec));
+    t.deepEqual(lines(store).slice(1), expected);
+  },
+  title: (_given, spec: string, ..._expected: readonly string[]) =>
+    `resolveStatus() judges an XBackendTrafficPolicy { ${spec} }`,
+});
+const ofPolicy = "XBackendTrafficPolicy demo/p: Accepted";
+test(policies, 'targetRefs: [{ group: "", kind: Service, name: a }]', `${ofPolicy} True Accepted`);
+test(
+  policies,
+  'targetRefs: [{ group: "", kind: Service, name: gone }]',
+  `${ofPolicy} False TargetNotFound Service demo/gone does not exist`,
+);
+test(
+  policies,
+  'targetRefs: [{ group: "", kind: Service, name: b }]',
+  `${ofPolicy} False Conflicted Service demo/b is that of XBackendTrafficPolicy demo/first`,
+);
+test(
+  policies,
+  "targetRefs: [{ group: gateway.kgateway.dev, kind: Backend, name: b }]",
+  `${ofPolicy} False Invalid gateway.kgateway.dev Backend cannot be a target: use a Service`,
+);
+test(
+  policies,
+  'targetRefs: [{ group: "", kind: Service, name: c }], sessionPersistence: { sessionName: s }',
+  `${ofPolicy} False Conflicted Service demo/c has sessionAffinity ClientIP, so that sessionPersistence is not in force there`,
 );
 
 const parents = test.macro({

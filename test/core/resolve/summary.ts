@@ -2,21 +2,51 @@
 import type { Authorization } from "../../../src/core/model/authorization.ts";
 import type { Distribution } from "../../../src/core/model/backend.ts";
 import type { Filter } from "../../../src/core/model/filter.ts";
+import type { OutboundHttpRule } from "../../../src/core/model/http-route.ts";
 import type { InboundPolicy } from "../../../src/core/model/inbound-policy.ts";
 import type { HttpMatch, ValueMatch } from "../../../src/core/model/match.ts";
 import { describeMeta } from "../../../src/core/model/meta.ts";
 import type { OutboundPolicy } from "../../../src/core/model/outbound-policy.ts";
+import type { Retry } from "../../../src/core/model/retry.ts";
+import type { SessionPersistence } from "../../../src/core/model/session.ts";
 import { formatCidr } from "../../../src/core/std/ip.ts";
+import { unreachable } from "../../../src/core/std/unreachable.ts";
 
 /** One line for each rule: `HTTPRoute demo/r: prefix / → Service demo/b:8080 1`. */
 export function outboundLines(policy: OutboundPolicy): readonly string[] {
   return policy.httpRoutes.flatMap((route) =>
-    route.rules.map(({ matches, filters, backends, requestTimeoutMs }) => {
-      const timeout = requestTimeoutMs === 0 ? "" : ` within ${requestTimeoutMs} ms`;
+    route.rules.map(({ matches, filters, backends, ...rest }) => {
       const target = [...filters.map(filterText), backendsText(backends)].filter(Boolean);
-      return `${describeMeta(route.meta)}: ${matches.map(matchText).join(" or ")} → ${target.join(", ")}${timeout}`;
+      return `${describeMeta(route.meta)}: ${matches.map(matchText).join(" or ")} → ${target.join(", ")}${bounds(rest)}`;
     }),
   );
+}
+
+function bounds({
+  timeouts,
+  retry,
+  session,
+}: Pick<OutboundHttpRule, "timeouts" | "retry" | "session">): string {
+  const limits = Object.entries(timeouts)
+    .filter(([, ms]) => ms > 0)
+    .map(([name, ms]) => `${name.replace("Ms", "")} ${ms} ms`);
+  return [
+    ...(limits.length === 0 ? [] : [` within ${limits.join(", ")}`]),
+    ...(retry === undefined ? [] : [`, ${retryText(retry)}`]),
+    ...(session === undefined ? [] : [`, ${sessionText(session)}`]),
+  ].join("");
+}
+
+export function retryText({ limit, statuses, perTryMs, backoff, budget }: Retry): string {
+  const codes = statuses.map(({ start, end }) => (start === end ? start : `${start}-${end}`));
+  const perTry = perTryMs === 0 ? "" : ` each ${perTryMs} ms`;
+  return `retry ${limit} on [${codes.join(" ")}]${perTry} after ${backoff.minMs}-${backoff.maxMs} ms budget ${budget.percent}% of ${budget.intervalMs} ms or ${budget.minPerSecond}/s`;
+}
+
+export function sessionText(session: SessionPersistence): string {
+  const { type, name, cookiePath, lifetime, absoluteMs, idleMs } = session;
+  const place = type === "cookie" ? ` ${lifetime} at ${cookiePath}` : "";
+  return `session ${type} ${name}${place} absolute ${absoluteMs} idle ${idleMs}`;
 }
 
 /** One line for each rule, and what admits its requests beside the authorizations of the Server. */
@@ -55,10 +85,35 @@ function matchText({ path, headers, queryParams, method }: HttpMatch): string {
 }
 
 function filterText(filter: Filter): string {
-  if (filter.kind === "failure") return `${filter.failure.status} ${filter.failure.message}`;
-  if (filter.kind === "redirect")
-    return `redirect ${filter.redirect.status} ${filter.redirect.host}`;
-  return `${filter.kind} ${JSON.stringify(filter.modifier)}`;
+  switch (filter.kind) {
+    case "failure":
+      return `${filter.failure.status} ${filter.failure.message}${shareText(filter.failure)}`;
+    case "redirect":
+      return `redirect ${filter.redirect.status} ${filter.redirect.host}`;
+    case "request-headers":
+    case "response-headers":
+      return `${filter.kind} ${JSON.stringify(filter.modifier)}`;
+    case "url-rewrite":
+      return `rewrite ${filter.rewrite.host} ${JSON.stringify(filter.rewrite.path)}`;
+    case "mirror":
+      return `mirror to ${describeMeta(filter.mirror.backend.meta)}${shareText(filter.mirror)}`;
+    case "cors":
+      return `cors ${JSON.stringify(filter.cors)}`;
+    case "external-auth": {
+      const { backend, ...auth } = filter.auth;
+      return `ask ${describeMeta(backend.meta)} ${JSON.stringify(auth)}`;
+    }
+    case "direct-response":
+      return `answer ${filter.response.status} ${JSON.stringify(filter.response.body)} ${filter.response.contentType}`;
+    case "delay":
+      return `wait ${filter.delay.delayMs} ms${shareText(filter.delay)}`;
+    default:
+      return unreachable(filter);
+  }
+}
+
+function shareText({ numerator, denominator }: { numerator: number; denominator: number }): string {
+  return numerator === denominator ? "" : ` for ${numerator} of ${denominator}`;
 }
 
 function backendsText(backends: Distribution): string {

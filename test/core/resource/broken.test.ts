@@ -7,6 +7,7 @@ import {
   everyManifest,
   gatewayRoute,
   type Manifest,
+  nameOf,
   parsed,
   policyRoute,
   server,
@@ -99,7 +100,7 @@ for (const [name, manifest, scope] of salvaged) {
 }
 
 for (const manifest of everyManifest) {
-  test(`scopeOf() of a good ${String(manifest["apiVersion"])} ${String(manifest["kind"])} is the scope it has in force`, (t) => {
+  test(`scopeOf() of a good ${nameOf(manifest)} is the scope it has in force`, (t) => {
     t.deepEqual(scopeOf(manifest), scopeOfResource(parsed(parseResource(manifest))));
   });
 }

@@ -319,7 +319,7 @@ const refused: readonly [unknown, string][] = [
   ],
   [
     mirror({ fraction: { numerator: 0, denominator: 0 } }),
-    `${at}.requestMirror.fraction.denominator: must be a whole number of at least 1, is 0`,
+    `${at}.requestMirror.fraction.denominator: must be a whole number from 1 to 2147483647, is 0`,
   ],
   [
     { type: "RequestMirror", requestMirror: { backendRef: { name: "a" } } },
@@ -333,6 +333,13 @@ const refused: readonly [unknown, string][] = [
   [cors({ allowMethods: ["GET", "*"] }), `${at}.cors.allowMethods: must hold "*" alone or no "*"`],
   [cors({ allowHeaders: ["*", "a"] }), `${at}.cors.allowHeaders: must hold "*" alone or no "*"`],
   [cors({ maxAge: 0 }), `${at}.cors.maxAge: must be a whole number from 1 to 2147483647, is 0`],
+  [
+    {
+      type: "URLRewrite",
+      urlRewrite: { path: { type: "ReplaceFullPath", replaceFullPath: "/a?b=c" } },
+    },
+    `${at}.urlRewrite.path.replaceFullPath: must be a path without "?" and "#", is "/a?b=c"`,
+  ],
   [auth({ grpc: {} }), `${at}.externalAuth.protocol: is required`],
   [auth({ protocol: "GRPC" }), `${at}.externalAuth.grpc: is required for protocol "GRPC"`],
   [

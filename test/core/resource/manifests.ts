@@ -100,6 +100,56 @@ export const gatewayRoute: Manifest = {
   },
 };
 
+export const directResponse: Manifest = {
+  apiVersion: "gateway.kgateway.dev/v1alpha1",
+  kind: "DirectResponse",
+  metadata: { name: "robots", namespace: "demo" },
+  spec: { status: 404, body: "User-agent: *\n" },
+};
+
+export const httpFault: Manifest = {
+  apiVersion: "weft.dev/v1alpha1",
+  kind: "HTTPFault",
+  metadata: { name: "slow", namespace: "demo" },
+  spec: { delay: { duration: "2s", percent: 10 }, abort: { status: 503 } },
+};
+
+export const secret: Manifest = {
+  apiVersion: "v1",
+  kind: "Secret",
+  metadata: { name: "aws", namespace: "demo" },
+  data: { accessKey: "QUtJREVYQU1QTEU=", secretKey: "d0phbHI=" },
+};
+
+export const staticBackend: Manifest = {
+  apiVersion: "gateway.kgateway.dev/v1alpha1",
+  kind: "Backend",
+  metadata: { name: "outside", namespace: "demo" },
+  spec: { static: { hosts: [{ host: "api.example.com", port: 80 }] } },
+};
+
+export const lambdaBackend: Manifest = {
+  apiVersion: "gateway.kgateway.dev/v1alpha1",
+  kind: "Backend",
+  metadata: { name: "function", namespace: "demo" },
+  spec: {
+    aws: {
+      auth: { type: "Secret", secretRef: { name: "aws" } },
+      lambda: { functionName: "hello" },
+    },
+  },
+};
+
+export const trafficPolicy: Manifest = {
+  apiVersion: "gateway.networking.x-k8s.io/v1alpha1",
+  kind: "XBackendTrafficPolicy",
+  metadata: { name: "calm", namespace: "demo" },
+  spec: {
+    targetRefs: [{ group: "", kind: "Service", name: "web" }],
+    retryConstraint: { budget: { percent: 5 } },
+  },
+};
+
 export const everyManifest: readonly Manifest[] = [
   namespace,
   pod,
@@ -111,7 +161,19 @@ export const everyManifest: readonly Manifest[] = [
   networkAuthentication,
   policyRoute,
   gatewayRoute,
+  directResponse,
+  httpFault,
+  secret,
+  staticBackend,
+  lambdaBackend,
+  trafficPolicy,
 ];
+
+/** `v1 Pod web-0`, for titles. */
+export function nameOf(manifest: Manifest): string {
+  const { name } = manifest["metadata"] as { readonly name: string };
+  return `${String(manifest["apiVersion"])} ${String(manifest["kind"])} ${name}`;
+}
 
 /** A copy with another value at the path; `undefined` takes the field away. Lists on the way grow as needed. */
 export function edit(manifest: Manifest, path: string, value: unknown): Manifest {

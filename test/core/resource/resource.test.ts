@@ -2,11 +2,10 @@ import test from "ava";
 import fc from "fast-check";
 import { scopeOf } from "../../../src/core/resource/broken.ts";
 import { describeKey, keyOf, parseResource, typeOf } from "../../../src/core/resource/resource.ts";
-import { edit, everyManifest, faultsOf, namespace, parsed, server } from "./manifests.ts";
+import { edit, everyManifest, faultsOf, nameOf, namespace, parsed, server } from "./manifests.ts";
 
 for (const manifest of everyManifest) {
-  const title = `${String(manifest["apiVersion"])} ${String(manifest["kind"])}`;
-  test(`parseResource() finds the parser of ${title}`, (t) => {
+  test(`parseResource() finds the parser of ${nameOf(manifest)}`, (t) => {
     const resource = parsed(parseResource(manifest));
     t.is(resource.kind as unknown, manifest["kind"]);
     t.is(parsed(keyOf(manifest)).group, resource.group);

@@ -15,6 +15,8 @@ test("parseService() fills in what a manifest leaves out", (t) => {
     ports: [{ name: "", port: 80, targetPort: 80, protocol: "TCP", appProtocol: undefined }],
     sessionAffinity: "None",
     publishNotReadyAddresses: false,
+    internalTrafficPolicy: "Cluster",
+    trafficDistribution: undefined,
   });
 });
 

@@ -89,6 +89,22 @@ const refused: readonly [unknown, string][] = [
   [{ type: "Header", cookie: {} }, `${field}.cookie: must be absent for type "Header"`],
   [{ type: "Header", cookieConfig: {} }, `${field}.cookieConfig: must be absent for type "Header"`],
   [{ header: { name: "a" } }, `${field}.header: must be absent for type "Cookie"`],
+  [
+    { cookie: { name: "a=b; Domain=example.com" } },
+    `${field}.cookie.name: must be a cookie name (RFC 6265 §4.1.1 token), is "a=b; Domain=example.com"`,
+  ],
+  [
+    { sessionName: "a b" },
+    `${field}.sessionName: must be a cookie name (RFC 6265 §4.1.1 token), is "a b"`,
+  ],
+  [
+    { type: "Header", sessionName: "a b" },
+    `${field}.sessionName: must be a header name (RFC 9110 §5.6.2 token), is "a b"`,
+  ],
+  [
+    { cookie: { path: "/; Secure" } },
+    `${field}.cookie.path: must start with "/" and have no ";" (RFC 6265 §4.1.1), is "/; Secure"`,
+  ],
   [{ type: "Header", header: {} }, `${field}.header.name: is required`],
   [
     { sessionName: "a", cookie: { name: "b" } },

@@ -25,8 +25,11 @@ test("readDefinitions() knows each kind and version", (t) => {
   t.deepEqual(
     versions.map(({ group, version, kind }) => `${group}/${version} ${kind}`),
     [
+      "gateway.kgateway.dev/v1alpha1 Backend",
+      "gateway.kgateway.dev/v1alpha1 DirectResponse",
       "gateway.networking.k8s.io/v1beta1 HTTPRoute",
       "gateway.networking.k8s.io/v1 HTTPRoute",
+      "gateway.networking.x-k8s.io/v1alpha1 XBackendTrafficPolicy",
       "policy.linkerd.io/v1alpha1 AuthorizationPolicy",
       "policy.linkerd.io/v1alpha1 HTTPRoute",
       "policy.linkerd.io/v1beta1 HTTPRoute",
@@ -38,6 +41,7 @@ test("readDefinitions() knows each kind and version", (t) => {
       "policy.linkerd.io/v1beta1 Server",
       "policy.linkerd.io/v1beta2 Server",
       "policy.linkerd.io/v1beta3 Server",
+      "weft.dev/v1alpha1 HTTPFault",
     ],
   );
 });

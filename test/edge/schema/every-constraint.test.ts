@@ -10,6 +10,7 @@ import { definitionSchemas, definitionsDir } from "./definitions-folder.ts";
 const matching: Readonly<Record<string, string>> = {
   duration: "10s",
   origin: "https://a.example:8443",
+  account: "123456789012",
 };
 
 function textFor(schema: JsonSchema): string {

@@ -257,7 +257,7 @@ test("check() warns of a version that is deprecated, and still checks it", (t) =
 });
 
 const kinds =
-  "HTTPRoute, AuthorizationPolicy, MeshTLSAuthentication, NetworkAuthentication, Server, Namespace, Pod, Service, EndpointSlice";
+  "Backend, DirectResponse, HTTPRoute, XBackendTrafficPolicy, AuthorizationPolicy, MeshTLSAuthentication, NetworkAuthentication, Server, HTTPFault, Namespace, Pod, Service, Secret, EndpointSlice";
 
 for (const [apiVersion, kind, expected] of [
   [
@@ -341,7 +341,7 @@ test("check() answers for any JSON in place of any part of any object", (t) => {
 test("the set lists what it knows", (t) => {
   t.true(schemas.known.includes("policy.linkerd.io/v1beta3 Server"));
   t.true(schemas.known.includes("v1 Pod"));
-  t.is(schemas.known.length, 17);
+  t.is(schemas.known.length, 22);
 });
 
 test("check() leaves Linkerd's group the names and values that Gateway API forbids", (t) => {

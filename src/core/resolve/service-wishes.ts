@@ -1,0 +1,41 @@
+/** What the annotations of a Service ask for on behalf of all who send to it. */
+import type { FailureAccrual } from "../model/accrual.ts";
+import type { PeakEwma } from "../model/backend.ts";
+import type { Service } from "../resource/service.ts";
+import type { Fault } from "../std/result.ts";
+import { readAccrual, readLoad, unusedBalancerAnnotations } from "./accrual.ts";
+import { Annotations } from "./annotation.ts";
+import { type RetryWishes, readRetryWishes, retryAnnotations } from "./retry.ts";
+import { readTimeoutWishes, type TimeoutWishes } from "./timeouts.ts";
+
+export type ServiceWishes = {
+  readonly timeouts: TimeoutWishes;
+  readonly retry: RetryWishes;
+  readonly accrual: FailureAccrual | undefined;
+  readonly load: PeakEwma;
+  /** What cannot be read is not in force; the Service's status says so. */
+  readonly faults: readonly Fault[];
+  /** Annotations that are understood and change nothing. */
+  readonly unused: readonly string[];
+};
+
+export function readServiceWishes(service: Service): ServiceWishes {
+  const annotations = new Annotations(service.meta.annotations);
+  const timeouts = readTimeoutWishes(annotations);
+  const retry = readRetryWishes(annotations);
+  const accrual = readAccrual(annotations);
+  const load = readLoad(annotations);
+  const faults = annotations.faults;
+  const isGrpcUnused = faults.length === 0 && annotations.has(retryAnnotations.grpc);
+  return {
+    timeouts,
+    retry,
+    accrual,
+    load,
+    faults,
+    unused: [
+      ...(isGrpcUnused ? [retryAnnotations.grpc] : []),
+      ...unusedBalancerAnnotations(new Annotations(service.meta.annotations)),
+    ],
+  };
+}

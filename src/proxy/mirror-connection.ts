@@ -1,0 +1,287 @@
+/**
+ * A connection that carries copies of requests, one at a time. Whatever happens on it ends here: it never makes anybody wait,
+ * and it holds no more than `maxMirrorBytes`.
+ */
+import { BodyReader } from "../codec/http1-body.ts";
+import { parseResponseHead, ResponseHead } from "../codec/http1-head.ts";
+import { unreachable } from "../core/std/unreachable.ts";
+import { type Dialing, dial } from "../edge/net/dial.ts";
+import type { Wire, WireOwner } from "../edge/net/wire.ts";
+import type { ConnectionCounts } from "./count.ts";
+import type { Target } from "./exchange.ts";
+import { dialTargetOf, prefaceOf } from "./forward.ts";
+import { HeldBytes } from "./held-bytes.ts";
+import { keepAliveMs } from "./keep-alive.ts";
+import type { MirrorPool } from "./mirror.ts";
+import type { MirrorCounts, MirrorResult } from "./mirror-counts.ts";
+import type { Shard } from "./shard.ts";
+import { Timer } from "./timer-wheel.ts";
+
+/**
+ * Bytes of a copy that the mirror has not taken. The request itself is not slowed down for a mirror, so one that falls behind
+ * by more is cut off. As much as the longest head (`codec/http1-head.ts`).
+ */
+const maxMirrorBytes: number = 64 * 1024;
+
+/** From the end of a copy to the end of its answer. Nobody waits for it; what is longer only holds a connection. */
+const mirrorAnswerMs = 10_000;
+
+type Phase = "dialing" | "idle" | "busy" | "closed";
+
+export type MirrorCopy = {
+  readonly counts: MirrorCounts;
+  /** The request's; it decides whether the answer has a body. */
+  readonly method: string;
+};
+
+export class MirrorConnection implements WireOwner {
+  readonly target: Target;
+  readonly #shard: Shard;
+  readonly #pool: MirrorPool;
+  readonly #timer: Timer;
+  readonly #head: ResponseHead = new ResponseHead();
+  readonly #body: BodyReader = new BodyReader();
+  /** What could not be sent yet, and what came of a head that is not complete. */
+  readonly #unsent: HeldBytes = new HeldBytes();
+  readonly #held: HeldBytes = new HeldBytes();
+  #phase: Phase = "dialing";
+  #dialing: Dialing | undefined;
+  #wire: Wire | undefined;
+  #counts: ConnectionCounts | undefined;
+  #copy: MirrorCopy | undefined;
+  /** Bytes that the wire has taken and not sent. */
+  #lentBytes = 0;
+  #requestDone = false;
+  #answering = false;
+  /** How long the connection may wait for the next copy, read while the bytes of the head are there. */
+  #idleMs = 0;
+
+  constructor(options: {
+    readonly shard: Shard;
+    readonly pool: MirrorPool;
+    readonly target: Target;
+  }) {
+    this.#shard = options.shard;
+    this.#pool = options.pool;
+    this.target = options.target;
+    this.#timer = new Timer(() => this.#expired());
+  }
+
+  /** Takes a copy; what is written next is its request. */
+  begin(copy: MirrorCopy): void {
+    this.#copy = copy;
+    this.#requestDone = false;
+    this.#answering = false;
+    this.#head.reset();
+    if (this.#phase === "idle") {
+      this.#shard.wheel.disarm(this.#timer);
+      this.#phase = "busy";
+    } else {
+      this.#dial();
+    }
+  }
+
+  /** Sends bytes, or holds a copy of them as long as there is room. */
+  write(bytes: Buffer, start: number, end: number): void {
+    let at = start;
+    while (
+      at < end &&
+      this.#wire !== undefined &&
+      this.#phase === "busy" &&
+      this.#lentBytes === 0
+    ) {
+      const partEnd = Math.min(end, at + maxMirrorBytes);
+      if (!this.#shard.sendCopy(this.#wire, bytes, at, partEnd)) this.#lentBytes = partEnd - at;
+      at = partEnd;
+    }
+    if (at === end || this.#phase === "closed") return;
+    const { start: heldStart, end: heldEnd } = this.#unsent;
+    if (this.#lentBytes + heldEnd - heldStart + end - at > maxMirrorBytes) this.#finish("cut_off");
+    else this.#unsent.append(bytes, at, end);
+  }
+
+  /** The request is complete: from now on the mirror's time runs. */
+  endRequest(): void {
+    if (this.#phase === "closed") return;
+    this.#requestDone = true;
+    if (this.#phase === "busy") this.#shard.wheel.arm(this.#timer, mirrorAnswerMs);
+  }
+
+  /** The request will not be complete. */
+  abandon(): void {
+    this.#finish("abandoned");
+  }
+
+  close(): void {
+    if (this.#phase === "closed") return;
+    this.#phase = "closed";
+    this.#shard.wheel.disarm(this.#timer);
+    this.#unsent.clear();
+    this.#held.clear();
+    this.#pool.forget(this);
+    this.#dialing?.cancel();
+    this.#wire?.destroy();
+  }
+
+  readBuffer(): Buffer {
+    return this.#shard.headBuffer;
+  }
+
+  onBytes(bytes: Buffer, length: number): boolean {
+    switch (this.#phase) {
+      case "busy":
+        this.#takeBytes(bytes, length);
+        break;
+      case "idle":
+        // An answer to nothing.
+        this.close();
+        break;
+      case "dialing":
+      case "closed":
+        break;
+      default:
+        unreachable(this.#phase);
+    }
+    return true;
+  }
+
+  onWritten(): void {
+    this.#lentBytes = 0;
+    this.#sendHeld();
+  }
+
+  onEnd(): void {
+    if (this.#answering && this.#body.finish()) this.#finish("answered");
+    else this.#finish("failed");
+  }
+
+  onClose(): void {
+    this.#finish("failed");
+    this.#counts?.closed();
+  }
+
+  #dial(): void {
+    const { target } = this;
+    const shard = this.#shard;
+    const dialed = dialTargetOf(shard, target.endpoint);
+    if (dialed === undefined) {
+      this.#finish("failed");
+      return;
+    }
+    this.#dialing = (target.open ?? dial)({
+      target: dialed,
+      pool: shard.pool,
+      firstBuffer: shard.headBuffer,
+      onOpen: (wire) => this.#opened(wire),
+      onFailure: () => {
+        target.failed(shard.nowMs(), shard.random());
+        this.#finish("failed");
+      },
+    });
+    shard.wheel.arm(this.#timer, shard.limits.connectTimeoutMs);
+  }
+
+  #opened(wire: Wire): void {
+    const shard = this.#shard;
+    this.#dialing = undefined;
+    this.#wire = wire;
+    wire.owner = this;
+    this.#counts = shard.upstreamCounts("outbound", wire.encrypted);
+    this.#counts.opened();
+    this.target.reached();
+    this.#phase = "busy";
+    shard.wheel.disarm(this.#timer);
+    const preface = prefaceOf(this.target.endpoint);
+    if (preface !== undefined && !shard.sendCopy(wire, preface, 0, preface.length)) {
+      this.#lentBytes = preface.length;
+    }
+    this.#sendHeld();
+    if (this.#requestDone) shard.wheel.arm(this.#timer, mirrorAnswerMs);
+  }
+
+  /** The held bytes go as they are, so that they are not in memory twice. */
+  #sendHeld(): void {
+    const unsent = this.#unsent;
+    if (unsent.isEmpty || this.#wire === undefined || this.#lentBytes > 0) return;
+    const { bytes, start, end } = unsent;
+    unsent.clear();
+    if (!this.#wire.send(bytes, start, end)) this.#lentBytes = end - start;
+  }
+
+  #takeBytes(bytes: Buffer, length: number): void {
+    if (this.#answering) this.#takeBody(bytes, 0, length);
+    else this.#takeHead(bytes, length);
+  }
+
+  #takeHead(bytes: Buffer, length: number): void {
+    const held = this.#held;
+    if (!held.isEmpty) held.append(bytes, 0, length);
+    const source = held.isEmpty ? bytes : held.bytes;
+    const end = held.isEmpty ? length : held.end;
+    let at = held.isEmpty ? 0 : held.start;
+    for (;;) {
+      const after = parseResponseHead(this.#head, source, at, end, this.#copy?.method ?? "");
+      if (after === 0) {
+        held.keep(source, at, end);
+        return;
+      }
+      const { status } = this.#head;
+      if (after < 0 || status === 101) {
+        this.#finish("failed");
+        return;
+      }
+      if (status >= 200) {
+        this.#answering = true;
+        this.#idleMs = this.#head.keepAlive
+          ? keepAliveMs(this.#head, this.#shard.limits.poolIdleTimeoutMs)
+          : 0;
+        this.#body.begin(this.#head.bodyKind, this.#head.contentLength);
+        this.#takeBody(source, after, end);
+        return;
+      }
+      this.#head.reset();
+      at = after;
+    }
+  }
+
+  #takeBody(bytes: Buffer, start: number, end: number): void {
+    const taken = this.#body.take(bytes, start, end);
+    if (taken < 0) {
+      this.#finish("failed");
+      return;
+    }
+    this.#held.clear();
+    if (!this.#body.done) return;
+    // What follows belongs to no answer.
+    if (taken < end) this.#idleMs = 0;
+    this.#finish("answered");
+  }
+
+  /** The copy is over. Only an answer to a whole copy leaves a connection that can be used again. */
+  #finish(result: MirrorResult): void {
+    const copy = this.#copy;
+    this.#copy = undefined;
+    copy?.counts.add(result);
+    if (copy === undefined || result !== "answered" || !this.#waitIdle()) this.close();
+  }
+
+  #waitIdle(): boolean {
+    const { limits, wheel } = this.#shard;
+    const isClean = this.#requestDone && this.#lentBytes === 0 && this.#unsent.isEmpty;
+    if (!isClean || this.#idleMs <= 0) return false;
+    if (!this.#pool.keep(this, limits.maxIdlePerEndpoint)) return false;
+    this.#phase = "idle";
+    wheel.arm(this.#timer, this.#idleMs);
+    return true;
+  }
+
+  #expired(): void {
+    if (this.#phase === "dialing") {
+      this.target.failed(this.#shard.nowMs(), this.#shard.random());
+      this.#finish("failed");
+    } else {
+      // While idle there is no copy to count.
+      this.#finish("timeout");
+    }
+  }
+}
