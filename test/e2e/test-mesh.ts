@@ -40,6 +40,7 @@ export async function startTestMesh(
     ],
     workers: options.workers ?? 1,
     onProgress: () => {},
+    signal: new AbortController().signal,
     onUnexpectedExit: (name, detail) => {
       t.log(`${name} ${detail}`);
     },
