@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { keepCompiled } from "../edge/process/compile-cache.ts";
 
 /** sysexits.h EX_USAGE: the command line or the environment cannot be used. The same code that Linkerd's proxy ends with. */
 const usageError = 64;
@@ -128,6 +129,7 @@ type DemoFlags = {
   readonly workers: string;
 };
 
+keepCompiled();
 let code = 0;
 try {
   await program((result) => {

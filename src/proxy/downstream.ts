@@ -158,12 +158,14 @@ export class Downstream implements WireOwner {
   onClose(code: string): void {
     const wasTunnel = this.#phase === "tunnel";
     this.#phase = "closed";
-    this.shard.wheel.disarm(this.#timer);
     this.#held.clear();
     this.#giveBodyBuffer();
     if (wasTunnel && code === "" && this.#ended) this.exchange.upstream?.endTunnel();
     else this.dropUpstream();
     this.#forgetExchange();
+    for (const timer of [this.#timer, this.exchange.deadline, this.exchange.wait]) {
+      this.shard.wheel.forget(timer);
+    }
     this.shard.connections.delete(this);
     this.#counts.closed();
     this.shard.onConnectionGone();

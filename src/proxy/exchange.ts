@@ -14,6 +14,7 @@ import type { EndpointGroup, EndpointState } from "./endpoints.ts";
 import type { Direction } from "./labels.ts";
 import type { ErrorCode } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
+import type { Destination } from "./tables.ts";
 import { Timer } from "./timer-wheel.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -77,8 +78,9 @@ export class Exchange {
   readonly view: RequestView;
   readonly requestEdit: HeadEdit = new HeadEdit();
   readonly responseEdit: HeadEdit = new HeadEdit();
-  /** Armed for the whole exchange when the rule says so, and while the exchange waits for a table. */
+  /** Armed for the whole exchange when its rule limits it. */
   readonly deadline: Timer;
+  /** Armed while the exchange waits for a table. */
   readonly wait: Timer;
 
   state: ExchangeState = "answered";
@@ -95,7 +97,8 @@ export class Exchange {
   /** Whether the connection ends with this exchange. */
   closes = false;
   startedMs = 0;
-  sentMs = 0;
+  /** When it was last known what to do next: after the head, after a wait. The endpoint's time runs from here. */
+  readyMs = 0;
   interimCount = 0;
 
   /** Undefined: take the start line as it came. */
@@ -107,6 +110,9 @@ export class Exchange {
   group: TargetGroup | undefined = undefined;
   target: Target | undefined = undefined;
   upstream: Upstream | undefined = undefined;
+  /** What the connection asked for last, which it mostly asks for again. */
+  destination: Destination | undefined = undefined;
+  destinationName = "";
   /** Endpoints that could not be connected to for this request. */
   tried: Target[] = [];
   lastFailure: ForwardFailure | undefined = undefined;
@@ -124,7 +130,7 @@ export class Exchange {
     this.downstream = downstream;
     this.origin = origin;
     this.answers = answers;
-    this.view = viewOf(this.head);
+    this.view = new HeadView(this.head);
     this.deadline = new Timer(() => downstream.onDeadline());
     this.wait = new Timer(() => downstream.onWaitExpired());
   }
@@ -138,6 +144,7 @@ export class Exchange {
     this.readable = true;
     this.responseStarted = false;
     this.startedMs = this.shard.nowMs();
+    this.readyMs = this.startedMs;
     this.closes = !this.head.keepAlive || this.head.versionMinor === 0;
   }
 
@@ -203,23 +210,36 @@ export class Exchange {
   }
 }
 
-/** The request as routes see it. Private fields are not there: only proxies write them, and they are removed. */
-function viewOf(head: RequestHead): RequestView {
-  return {
-    get method() {
-      return head.method;
-    },
-    get path() {
-      return head.path;
-    },
-    get query() {
-      return head.query;
-    },
-    get authority() {
-      return head.authority;
-    },
-    header: (name) => (isPrivate(name) ? undefined : head.fields.get(name)),
-  };
+/**
+ * The request as routes see it. Private fields are not there: only proxies write them, and they are removed. A class, since
+ * an object literal with accessors would have a shape of its own on each connection (`benchmarks/proxy/http1.ts`).
+ */
+class HeadView implements RequestView {
+  readonly #head: RequestHead;
+
+  constructor(head: RequestHead) {
+    this.#head = head;
+  }
+
+  get method(): string {
+    return this.#head.method;
+  }
+
+  get path(): string {
+    return this.#head.path;
+  }
+
+  get query(): string {
+    return this.#head.query;
+  }
+
+  get authority(): string {
+    return this.#head.authority;
+  }
+
+  header(name: string): string | undefined {
+    return isPrivate(name) ? undefined : this.#head.fields.get(name);
+  }
 }
 
 function isPrivate(name: string): boolean {

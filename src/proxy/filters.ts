@@ -20,7 +20,7 @@ export type PreparedFilters = {
   readonly answers: readonly AnswerFilter[];
 };
 
-export type AnswerFilter =
+type AnswerFilter =
   | { readonly kind: "redirect"; readonly redirect: Redirect }
   | { readonly kind: "failure"; readonly failure: FailureInjector };
 

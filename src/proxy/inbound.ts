@@ -23,7 +23,7 @@ import { prepareRequest } from "./request-head.ts";
 import { rescue } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
 
-export const inboundAnswers: Answers = { answer: answerInbound, failed: failedInbound };
+const inboundAnswers: Answers = { answer: answerInbound, failed: failedInbound };
 
 /** A connection. On the mesh port nothing is said in plain text. */
 export function acceptInbound(door: MeshDoor, accepted: AcceptedSocket): void {
@@ -65,7 +65,11 @@ export function greetGuest(door: MeshDoor, { wire, peer, withTransportHeader }: 
 }
 
 function answerInbound(exchange: Exchange): void {
-  const { shard, origin } = exchange;
+  const { shard, origin, head } = exchange;
+  if (head.method === "CONNECT") {
+    rescue(exchange, "connect-method");
+    return;
+  }
   const policy = shard.tables.inbound(origin.port);
   if (policy === undefined) {
     awaitPolicy(exchange);
@@ -110,7 +114,7 @@ function answerInbound(exchange: Exchange): void {
 function sendToApplication(exchange: Exchange, how: Forwarding): void {
   const { shard, origin } = exchange;
   const group = shard.tables.application(origin.port);
-  const target = group?.pick(shard.nowMs(), shard.random, exchange.tried);
+  const target = group?.pick(exchange.readyMs, shard.random, exchange.tried);
   if (group === undefined || target === undefined) {
     rescue(exchange, "no-endpoints");
     return;

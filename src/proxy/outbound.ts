@@ -51,7 +51,7 @@ function answerOutbound(exchange: Exchange): void {
     rescue(exchange, "foreign-scheme");
     return;
   }
-  const destination = shard.tables.destination(head.authority);
+  const destination = findDestination(exchange);
   if (destination === undefined) {
     rescue(exchange, "bad-destination");
     return;
@@ -104,7 +104,7 @@ function answerOutbound(exchange: Exchange): void {
 /** Also the next attempt, after an endpoint that could not be connected to. */
 function sendToEndpoint(exchange: Exchange, group: TargetGroup): void {
   const { shard, tried, lastFailure } = exchange;
-  const target = group.pick(shard.nowMs(), shard.random, tried);
+  const target = group.pick(exchange.readyMs, shard.random, tried);
   if (target !== undefined) {
     forward(exchange, group, target, "pooled");
     return;
@@ -134,6 +134,19 @@ function failedOutbound(exchange: Exchange, failure: ForwardFailure): void {
     return;
   }
   rescue(exchange, failure.code, { reason: failure.reason });
+}
+
+/** What a connection asked for last is looked up by comparing one string (`benchmarks/proxy/http1.ts`). */
+function findDestination(exchange: Exchange): Destination | undefined {
+  const { tables } = exchange.shard;
+  const { authority } = exchange.head;
+  const last = exchange.destination;
+  if (last?.isLive !== true || exchange.destinationName !== authority) {
+    exchange.destination = tables.destination(authority);
+    exchange.destinationName = authority;
+  }
+  if (exchange.destination !== undefined) tables.noteUse(exchange.destination);
+  return exchange.destination;
 }
 
 /** Nothing is sent anywhere before the policy of the destination is known. */

@@ -32,7 +32,7 @@ export type Wire = {
    * sending until `onWritten`.
    */
   send(bytes: Buffer, start: number, end: number): boolean;
-  pause(): void;
+  /** Reads on after `onBytes` answered false. */
   resume(): void;
   /** Says that nothing more will be sent, after all that was. */
   end(): void;
