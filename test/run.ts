@@ -102,7 +102,7 @@ async function runAva(args: readonly string[], counts: Counts): Promise<number> 
 }
 
 async function runTiers(chosen: readonly string[], counts: Counts): Promise<number> {
-  if (chosen.length > 0) return await runAva(chosen, counts);
+  if (chosen.length > 0) return runAva(chosen, counts);
   const others = processTests.map((pattern) => `!${pattern}`);
   const first = await runAva(["test/**/*.test.ts", ...others], counts);
   const second = await runAva(["--concurrency=1", "--serial", ...processTests], counts);
