@@ -29,7 +29,15 @@ export async function runDemo(flags: DemoFlags): Promise<number> {
   }
   const screen = makeScreen();
   const workFolder = mkdtempSync(path.join(os.tmpdir(), "weft-demo-"));
-  const stopped = awaitStop();
+  const giveUp = new AbortController();
+  const stopped = awaitStop().then((signal) => {
+    giveUp.abort(new Error(`Stopped by ${signal}`));
+  });
+  // Whoever read our output is gone; nobody is left to show anything to.
+  process.stdout.once("error", () => {
+    giveUp.abort(new Error("Nobody reads the output"));
+    process.kill(process.pid, "SIGTERM");
+  });
   const died: string[] = [];
   const unexpected = Promise.withResolvers<void>();
   screen.line("Starting the mesh; every process is one of its own:");
@@ -40,6 +48,7 @@ export async function runDemo(flags: DemoFlags): Promise<number> {
       resourceFolder: path.join(examples, "mesh"),
       command: [process.execPath, "--disable-warning=ExperimentalWarning", main],
       workers: Number(flags.workers),
+      signal: giveUp.signal,
       onProgress: (line) => {
         screen.line(`  ${line}`);
       },
@@ -49,7 +58,6 @@ export async function runDemo(flags: DemoFlags): Promise<number> {
         unexpected.resolve();
       },
     });
-    killOnExit(mesh);
     try {
       const wrong = await Promise.race([
         walkThrough({ mesh, stepFolder: path.join(examples, "steps"), screen }),
@@ -104,20 +112,6 @@ function checkFlags(flags: DemoFlags): string | undefined {
     return `--workers "${flags.workers}" must be a number from 1 to 64`;
   }
   return undefined;
-}
-
-/** A fault of the demo itself must not leave its processes behind. */
-function killOnExit(mesh: Mesh): void {
-  process.once("exit", () => {
-    for (const running of mesh.processes.values()) {
-      try {
-        process.kill(running.pid, "SIGKILL");
-      } catch (error) {
-        // It has ended already, which is what is wanted.
-        if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
-      }
-    }
-  });
 }
 
 function showWhatToTry(mesh: Mesh, screen: Screen): void {

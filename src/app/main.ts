@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { keepCompiled } from "../edge/process/compile-cache.ts";
 import type { ExplainFlags } from "./explain.ts";
 
 /** sysexits.h EX_USAGE: the command line or the environment cannot be used. The same code that Linkerd's proxy ends with. */
@@ -165,6 +166,7 @@ type DemoFlags = {
   readonly workers: string;
 };
 
+keepCompiled();
 let code = 0;
 try {
   await program((result) => {

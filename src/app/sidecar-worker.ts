@@ -1,6 +1,6 @@
 /** A worker thread of the sidecar: one shard of the data plane, run as one long task of the pool. */
 import { isMainThread, type MessagePort } from "node:worker_threads";
-import { startShard } from "../proxy/start-shard.ts";
+import { keepCompiled, writeCompiled } from "../edge/process/compile-cache.ts";
 import type { ToWorker, WorkerStart } from "../thread/messages.ts";
 
 if (isMainThread) throw new Error("Load the data plane in a worker thread, not in the main thread");
@@ -11,6 +11,9 @@ if (isMainThread) throw new Error("Load the data plane in a worker thread, not i
  */
 export async function runShard(start: WorkerStart & { readonly port: MessagePort }): Promise<void> {
   const { port } = start;
+  keepCompiled();
+  const { startShard } = await import("../proxy/start-shard.ts");
+  writeCompiled();
   const shard = await startShard(start, (message) => port.postMessage(message));
   port.on("message", (message: ToWorker) => shard.take(message));
   await shard.drained;

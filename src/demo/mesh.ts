@@ -2,6 +2,7 @@
  * A whole mesh on this machine: policy service, identity issuer, and for each pod an application and its sidecar, as separate processes that
  * know nothing of each other but addresses. The end-to-end tests start the same mesh.
  */
+import type { ChildProcess } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -28,6 +29,8 @@ export type MeshOptions = {
   readonly workers: number;
   readonly onProgress: (line: string) => void;
   readonly onUnexpectedExit: (name: string, detail: string) => void;
+  /** Ends the start half-way; what was started is stopped. */
+  readonly signal: AbortSignal;
 };
 
 export type Mesh = {
@@ -72,11 +75,17 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   makeTokens(options);
   const specs = processSpecs(options, policyFolder);
   const processes = new Map<string, Running>();
+  const children = killOnExit();
   const start = async (spec: ProcessSpec): Promise<void> => {
     const running = await startProcess(spec, {
       command: options.command,
       logFolder,
       onUnexpectedExit: options.onUnexpectedExit,
+      onSpawn: (child) => {
+        children.add(child);
+        child.once("exit", () => children.delete(child));
+      },
+      signal: options.signal,
     });
     processes.set(spec.name, running);
     options.onProgress(`${spec.name.padEnd(20)} ready   ${spec.purpose}`);
@@ -97,6 +106,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     await Promise.all(specs.filter(({ name }) => !isControl(name)).map(start));
   } catch (error) {
     await stop();
+    for (const child of children) child.kill("SIGKILL");
     throw error;
   }
   const restart = async (name: string): Promise<void> => {
@@ -105,6 +115,15 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     await start(spec);
   };
   return { layout, policyFolder, logFolder, processes, restart, stop };
+}
+
+/** A fault of whoever started the mesh must not leave its processes behind. */
+function killOnExit(): Set<ChildProcess> {
+  const children = new Set<ChildProcess>();
+  process.once("exit", () => {
+    for (const child of children) child.kill("SIGKILL");
+  });
+  return children;
 }
 
 function isControl(name: string): boolean {

@@ -25,6 +25,10 @@ export type StartOptions = {
   readonly command: readonly string[];
   readonly logFolder: string;
   readonly onUnexpectedExit: (name: string, detail: string) => void;
+  /** Told at once, so that whoever started it can end it whatever happens next. */
+  readonly onSpawn: (child: ChildProcess) => void;
+  /** Gives up waiting for processes to get ready. */
+  readonly signal: AbortSignal;
 };
 
 /** A cold start of all workers on a busy machine takes some seconds; more than this is a fault worth reporting. */
@@ -44,6 +48,7 @@ export async function startProcess(spec: ProcessSpec, options: StartOptions): Pr
     detached: true,
   });
   closeSync(log);
+  options.onSpawn(child);
   const state = { stopping: false };
   const ended = once(child, "exit").then(([code, signal]) => {
     const detail = `ended with ${String(signal ?? code)}; its log is ${logFile}`;
@@ -51,7 +56,7 @@ export async function startProcess(spec: ProcessSpec, options: StartOptions): Pr
     return detail;
   });
   await Promise.race([
-    untilReady(spec, logFile),
+    untilReady(spec, logFile, options.signal),
     ended.then((detail) => {
       throw new Error(`Start ${spec.name}: it ${detail}`);
     }),
@@ -75,10 +80,11 @@ async function stopChild(child: ChildProcess, signal: NodeJS.Signals): Promise<v
   clearTimeout(timer);
 }
 
-async function untilReady(spec: ProcessSpec, logFile: string): Promise<void> {
+async function untilReady(spec: ProcessSpec, logFile: string, signal: AbortSignal): Promise<void> {
   const deadline = performance.now() + readyDeadlineMs;
   let last = "nothing answered";
   while (performance.now() < deadline) {
+    signal.throwIfAborted();
     const probe = await probeReady(spec.readyUrl);
     if (probe === undefined) return;
     last = probe;

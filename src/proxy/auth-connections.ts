@@ -14,7 +14,7 @@ import { dialTargetOf } from "./forward.ts";
 import type { Shard } from "./shard.ts";
 
 /** Of an answer. A denial is a page at the most, and is sent on from the worker's scratch buffer (128 KiB) in one piece. */
-export const maxAuthAnswerBytes: number = 32 * 1024;
+const maxAuthAnswerBytes: number = 32 * 1024;
 
 export type AuthAnswer =
   | {

@@ -165,12 +165,14 @@ export class Downstream implements WireOwner {
   onClose(code: string): void {
     const wasTunnel = this.#phase === "tunnel";
     this.#phase = "closed";
-    this.shard.wheel.disarm(this.#timer);
     this.#held.clear();
     this.#giveBodyBuffer();
     if (wasTunnel && code === "" && this.#ended) this.exchange.upstream?.endTunnel();
     else this.dropUpstream();
     this.#forgetExchange();
+    for (const timer of [this.#timer, this.exchange.deadline, this.exchange.wait]) {
+      this.shard.wheel.forget(timer);
+    }
     this.shard.connections.delete(this);
     this.#counts.closed();
     this.shard.onConnectionGone();
@@ -289,6 +291,7 @@ export class Downstream implements WireOwner {
     const { afterPause } = exchange;
     if (afterPause !== undefined) {
       exchange.afterPause = undefined;
+      exchange.readyMs = this.shard.nowMs();
       afterPause(exchange);
       return;
     }

@@ -21,6 +21,7 @@ import type { MirrorConnection } from "./mirror-connection.ts";
 import { noteNothing } from "./outcome.ts";
 import type { ErrorCode } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
+import type { Destination } from "./tables.ts";
 import { Timer } from "./timer-wheel.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -88,8 +89,9 @@ export class Exchange {
   readonly view: RequestView;
   readonly requestEdit: HeadEdit = new HeadEdit();
   readonly responseEdit: HeadEdit = new HeadEdit();
-  /** Armed for the whole exchange when the rule says so, and while the exchange waits for a table. */
+  /** Armed for the whole exchange when its rule limits it. */
   readonly deadline: Timer;
+  /** Armed while the exchange waits for a table. */
   readonly wait: Timer;
 
   state: ExchangeState = "answered";
@@ -108,7 +110,8 @@ export class Exchange {
   /** Whether the connection ends with this exchange. */
   closes = false;
   startedMs = 0;
-  sentMs = 0;
+  /** When it was last known what to do next: after the head, after a wait. The endpoint's time runs from here. */
+  readyMs = 0;
   interimCount = 0;
 
   /** Undefined: take the start line as it came. */
@@ -145,6 +148,9 @@ export class Exchange {
   group: TargetGroup | undefined = undefined;
   target: Target | undefined = undefined;
   upstream: Upstream | undefined = undefined;
+  /** What the connection asked for last, which it mostly asks for again. */
+  destination: Destination | undefined = undefined;
+  destinationName = "";
   /** Endpoints that have failed this request. */
   tried: Target[] = [];
   /** Endpoints that could not be connected to in this try. */
@@ -168,7 +174,7 @@ export class Exchange {
     this.downstream = downstream;
     this.origin = origin;
     this.answers = answers;
-    this.view = viewOf(this.head);
+    this.view = new HeadView(this.head);
     this.deadline = new Timer(() => downstream.onTimeout("request-timeout"));
     this.wait = new Timer(() => downstream.onWaitExpired());
   }
@@ -183,6 +189,7 @@ export class Exchange {
     this.readable = true;
     this.responseStarted = false;
     this.startedMs = this.shard.nowMs();
+    this.readyMs = this.startedMs;
     this.closes = !this.head.keepAlive || this.head.versionMinor === 0;
   }
 
@@ -311,23 +318,35 @@ export class Exchange {
   }
 }
 
-/** The request as routes see it. Private fields are not there: only proxies write them, and they are removed. */
-function viewOf(head: RequestHead): RequestView {
-  return {
-    get method() {
-      return head.method;
-    },
-    get path() {
-      return head.path;
-    },
-    get query() {
-      return head.query;
-    },
-    get authority() {
-      return head.authority;
-    },
-    header: (name) => (isPrivate(name) ? undefined : head.fields.get(name)),
-  };
+/**
+ * The request as routes see it. Private fields are not there: only proxies write them, and they are removed. A class, since
+ * an object literal with accessors would have a shape of its own on each connection (`benchmarks/proxy/http1.ts`).
+ */
+class HeadView implements RequestView {
+  readonly #head: RequestHead;
+  /** A property, because it is passed around without its object. */
+  readonly header: (name: string) => string | undefined;
+
+  constructor(head: RequestHead) {
+    this.#head = head;
+    this.header = (name) => (isPrivate(name) ? undefined : head.fields.get(name));
+  }
+
+  get method(): string {
+    return this.#head.method;
+  }
+
+  get path(): string {
+    return this.#head.path;
+  }
+
+  get query(): string {
+    return this.#head.query;
+  }
+
+  get authority(): string {
+    return this.#head.authority;
+  }
 }
 
 function isPrivate(name: string): boolean {

@@ -90,6 +90,6 @@ export class FirstBytes implements WireOwner {
   }
 
   #end(): void {
-    this.#shard.wheel.disarm(this.#timer);
+    this.#shard.wheel.forget(this.#timer);
   }
 }

@@ -29,7 +29,6 @@ export function forward(
     return;
   }
   waiting.leaveIdle();
-  exchange.sentMs = exchange.shard.nowMs();
   send(exchange, waiting);
 }
 
@@ -46,7 +45,7 @@ function connect(exchange: Exchange, group: TargetGroup, target: Target): void {
     fail("connect-timeout", "it did not answer in time");
   });
   const fail = (code: ErrorCode, why: string): void => {
-    shard.wheel.disarm(timer);
+    shard.wheel.forget(timer);
     exchange.cancelWait = undefined;
     group.end(target);
     target.failed(shard.nowMs(), shard.random());
@@ -58,19 +57,19 @@ function connect(exchange: Exchange, group: TargetGroup, target: Target): void {
     pool: shard.pool,
     firstBuffer: shard.headBuffer,
     onOpen: (wire) => {
-      shard.wheel.disarm(timer);
+      shard.wheel.forget(timer);
       exchange.cancelWait = undefined;
       target.reached();
       const counts = shard.upstreamCounts(exchange.origin.direction, wire.encrypted);
       const preface = prefaceOf(target.endpoint);
-      exchange.sentMs = shard.nowMs();
+      exchange.readyMs = shard.nowMs();
       send(exchange, new Upstream({ shard, wire, target, counts, preface }));
     },
     onFailure: ({ kind, reason }) =>
       fail(kind === "identity" ? "wrong-identity" : "connect-failed", reason),
   });
   exchange.cancelWait = () => {
-    shard.wheel.disarm(timer);
+    shard.wheel.forget(timer);
     dialing.cancel();
     group.end(target);
   };
@@ -108,7 +107,8 @@ function sendRequest(exchange: Exchange, upstream: Upstream, start: number): boo
   const headEnd = writeHead(scratch, start, head, exchange.startLine, exchange.requestEdit);
   if (headEnd < 0) return false;
   const copied = Math.min(bodyEnd - bodyStart, scratch.length - headEnd);
-  const end = headEnd + bytes.copy(scratch, headEnd, bodyStart, bodyStart + copied);
+  if (copied > 0) bytes.copy(scratch, headEnd, bodyStart, bodyStart + copied);
+  const end = headEnd + copied;
   if (upstream.wasUsed && bodyStart + copied === bodyEnd) {
     exchange.keepForReplay(scratch, start, end);
   }

@@ -96,10 +96,10 @@ export class Guard {
     const { rule } = this;
     if (rule === undefined) return;
     if (this.tries > 1 && this.noRetry === undefined) rule.retry?.counts.success();
-    const { shard, sentMs } = this.#exchange;
+    const { shard, readyMs } = this.#exchange;
     const { backendRequestMs } = rule.rule.timeouts;
     if (backendRequestMs === 0) this.#disarm(this.#try);
-    else this.#arm(this.#try, Math.max(backendRequestMs - (shard.nowMs() - sentMs), 0));
+    else this.#arm(this.#try, Math.max(backendRequestMs - (shard.nowMs() - readyMs), 0));
     this.touch();
   }
 

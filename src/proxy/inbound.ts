@@ -23,7 +23,7 @@ import { prepareRequest } from "./request-head.ts";
 import { rescue } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
 
-export const inboundAnswers: Answers = {
+const inboundAnswers: Answers = {
   answer: answerInbound,
   resume: resumeInbound,
   failed: failedInbound,
@@ -71,7 +71,11 @@ export function greetGuest(door: MeshDoor, { wire, peer, withTransportHeader }: 
 }
 
 function answerInbound(exchange: Exchange): void {
-  const { shard, origin } = exchange;
+  const { shard, origin, head } = exchange;
+  if (head.method === "CONNECT") {
+    rescue(exchange, "connect-method");
+    return;
+  }
   const policy = shard.tables.inbound(origin.port);
   if (policy === undefined) {
     awaitPolicy(exchange);
@@ -125,7 +129,7 @@ function passRule(exchange: Exchange, filters: PreparedFilters, from: number): v
 function sendToApplication(exchange: Exchange, how: Forwarding): void {
   const { shard, origin } = exchange;
   const group = shard.tables.application(origin.port);
-  const target = group?.pick(shard.nowMs(), shard.random, exchange.tried);
+  const target = group?.pick(exchange.readyMs, shard.random, exchange.tried);
   if (group === undefined || target === undefined) {
     rescue(exchange, "no-endpoints");
     return;

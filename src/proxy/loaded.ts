@@ -69,7 +69,7 @@ export type LoadedInbound = {
   readonly notFound: number;
 };
 
-export type LoadedInboundRule = {
+type LoadedInboundRule = {
   /** Index into `table.http.routes`. */
   readonly route: number;
   readonly filters: PreparedFilters;

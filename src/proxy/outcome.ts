@@ -10,7 +10,7 @@ export function noteResponse(exchange: Exchange, head: ResponseHead): void {
   const { group, target, shard } = exchange;
   if (group === undefined || target === undefined) return;
   const nowMs = shard.nowMs();
-  group.observe(target, nowMs - exchange.sentMs, nowMs);
+  group.observe(target, nowMs - exchange.readyMs, nowMs);
   if (exchange.breaker === undefined && group.tuning.penalty === undefined) return;
   note(exchange, head.status, pauseAsked(exchange, head));
 }
@@ -21,7 +21,7 @@ export function noteNoResponse(exchange: Exchange): void {
   if (group === undefined || target === undefined) return;
   const nowMs = shard.nowMs();
   // It would have taken longer still.
-  group.observe(target, nowMs - exchange.sentMs, nowMs);
+  group.observe(target, nowMs - exchange.readyMs, nowMs);
   note(exchange, undefined, undefined);
 }
 

@@ -111,12 +111,14 @@ export class Tables {
    */
   destination(authority: string): Destination | undefined {
     const known = this.#bySpelling.get(authority);
-    const destination = known?.isLive === true ? known : this.#lookUp(authority);
-    if (destination !== undefined && !destination.isNoted) {
-      destination.isNoted = true;
-      this.#noted.push(destination);
-    }
-    return destination;
+    return known?.isLive === true ? known : this.#lookUp(authority);
+  }
+
+  /** The destination will be among those that `takeUsed` answers next. */
+  noteUse(destination: Destination): void {
+    if (destination.isNoted) return;
+    destination.isNoted = true;
+    this.#noted.push(destination);
   }
 
   inbound(port: number): LoadedInbound | undefined {
@@ -261,6 +263,7 @@ export class Tables {
     for (const exchange of exchanges) {
       exchange.cancelWait = undefined;
       exchange.isParked = false;
+      exchange.readyMs = this.#options.nowMs();
       exchange.answers.answer(exchange);
     }
   }

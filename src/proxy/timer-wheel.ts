@@ -1,10 +1,10 @@
 /**
  * All timeouts of a worker on one interval timer. Arming and disarming a timer is writing a number, so that a connection
- * can do both for every request; a slot looks at the timers that were put into it when its turn comes, and moves on those
- * that were armed anew since (`benchmarks/proxy/http1.ts`; a `setTimeout` for each request costs 1 µs).
+ * can do both for every request: a slot looks at the timers that were put into it when its turn comes, and moves on those
+ * that were armed anew since (`benchmarks/proxy/exchange.ts`; a `setTimeout` for each request costs 1 µs).
  */
 
-/** How exact timeouts are. Each is between what was asked for and one tick more. */
+/** How exact timeouts are. Each is between what was asked for and two ticks more. */
 export const tickMs = 100;
 
 /** A power of two. One turn is 51 s; a timer that is armed for longer goes round more than once. */
@@ -17,13 +17,15 @@ export type WheelClock = {
   start(tick: () => void): { stop(): void };
 };
 
-/** Belongs to one connection for its whole life. */
+/** Belongs to one connection for its whole life. A slot is a ring of timers, so that one can leave it at any time. */
 export class Timer {
   readonly onExpired: () => void;
   /** 0: not armed. */
   dueTick = 0;
-  /** When a slot looks at it next, armed or not; 0: none does. A slot that holds it otherwise is passed over. */
+  /** When its slot looks at it, armed or not; 0: it is in no slot. */
   slotTick = 0;
+  next: Timer = this;
+  previous: Timer = this;
 
   constructor(onExpired: () => void) {
     this.onExpired = onExpired;
@@ -32,11 +34,13 @@ export class Timer {
 
 export class TimerWheel {
   readonly #clock: WheelClock;
-  readonly #slots: Timer[][] = Array.from({ length: slotCount }, () => []);
+  /** Each slot is a timer that never expires, the head of its ring. */
+  readonly #slots: readonly Timer[] = Array.from({ length: slotCount }, () => new Timer(() => {}));
+  readonly #startMs: number;
   #tick = 0;
   /** The tick that it is now. `#tick` is behind while `advance` catches up. */
   #nowTick = 0;
-  #startMs: number;
+  /** Timers in slots. */
   #held = 0;
   #ticking: { stop(): void } | undefined;
 
@@ -50,12 +54,20 @@ export class TimerWheel {
     if (this.#ticking === undefined) this.#wake();
     // One tick more, because the current one is partly over.
     timer.dueTick = this.#nowTick + Math.ceil(delayMs / tickMs) + 1;
-    if (timer.slotTick === 0 || timer.dueTick < timer.slotTick) this.#put(timer);
+    if (timer.slotTick !== 0 && timer.slotTick <= timer.dueTick) return;
+    this.#unlink(timer);
+    this.#put(timer);
   }
 
-  /** The timer stays in its slot until its turn, so a timer that is armed for every request costs nothing but numbers. */
+  /** The timer stays in its slot until its turn, so that a timer which is armed for every request costs nothing but numbers. */
   disarm(timer: Timer): void {
     timer.dueTick = 0;
+  }
+
+  /** Lets go of a timer whose connection is over, and with it of all that the connection held. */
+  forget(timer: Timer): void {
+    timer.dueTick = 0;
+    this.#unlink(timer);
   }
 
   /** Runs everything that is due. */
@@ -66,7 +78,7 @@ export class TimerWheel {
     if (target - this.#tick > slotCount) this.#tick = target - slotCount;
     while (this.#tick < target) {
       this.#tick++;
-      this.#turn(this.#tick & (slotCount - 1));
+      this.#turn();
     }
     if (this.#held === 0) this.#sleep();
   }
@@ -76,14 +88,11 @@ export class TimerWheel {
     this.#sleep();
   }
 
-  #turn(at: number): void {
-    const timers = this.#slots[at] ?? [];
-    if (timers.length === 0) return;
-    this.#slots[at] = [];
-    this.#held -= timers.length;
-    for (const timer of timers) {
-      if (timer.slotTick === 0 || timer.slotTick > this.#tick) continue;
-      timer.slotTick = 0;
+  #turn(): void {
+    const head = this.#headOf(this.#tick);
+    while (head.next !== head) {
+      const timer = head.next;
+      this.#unlink(timer);
       if (timer.dueTick > this.#tick) {
         this.#put(timer);
       } else if (timer.dueTick !== 0) {
@@ -93,14 +102,33 @@ export class TimerWheel {
     }
   }
 
+  /** Never puts it into the slot whose turn it is. */
   #put(timer: Timer): void {
     timer.slotTick = Math.min(timer.dueTick, this.#tick + slotCount - 1);
-    this.#slots[timer.slotTick & (slotCount - 1)]?.push(timer);
+    const head = this.#headOf(timer.slotTick);
+    timer.previous = head.previous;
+    timer.next = head;
+    head.previous.next = timer;
+    head.previous = timer;
     this.#held++;
   }
 
   #tickNow(): number {
     return Math.floor((this.#clock.nowMs() - this.#startMs) / tickMs);
+  }
+
+  #unlink(timer: Timer): void {
+    if (timer.slotTick === 0) return;
+    timer.slotTick = 0;
+    timer.previous.next = timer.next;
+    timer.next.previous = timer.previous;
+    timer.next = timer;
+    timer.previous = timer;
+    this.#held--;
+  }
+
+  #headOf(tick: number): Timer {
+    return this.#slots[tick & (slotCount - 1)] as Timer;
   }
 
   #wake(): void {

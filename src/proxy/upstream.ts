@@ -189,7 +189,7 @@ export class Upstream implements WireOwner, Idle {
   }
 
   onClose(code: string): void {
-    this.#shard.wheel.disarm(this.#timer);
+    this.#shard.wheel.forget(this.#timer);
     if (this.#phase === "tunnel" && code === "" && this.#ended)
       this.#exchange?.downstream.endTunnel();
     else if (this.#phase === "tunnel") this.#exchange?.downstream.abort();
@@ -324,8 +324,8 @@ export class Upstream implements WireOwner, Idle {
     exchange.responseStarted = true;
     this.#phase = "body";
     const copied = Math.min(bodyEnd - after, shard.scratch.length - headEnd);
-    const scratchEnd = headEnd + bytes.copy(shard.scratch, headEnd, after, after + copied);
-    exchange.downstream.sendScratch(scratchEnd);
+    if (copied > 0) bytes.copy(shard.scratch, headEnd, after, after + copied);
+    exchange.downstream.sendScratch(headEnd + copied);
     exchange.downstream.sendCopy(bytes, after + copied, bodyEnd);
     this.#held.clear();
     if (this.#body.done) this.#finish(bodyEnd < end);

@@ -1,5 +1,9 @@
 /** The demo as a person runs it. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
+import net from "node:net";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import test from "ava";
 import { main, ownBase, run } from "./test-mesh.ts";
@@ -39,3 +43,34 @@ test("weft says how to go on after a wrong command, with code 64", async (t) => 
   t.is(code, 64);
   t.regex(out, /unknown command 'sidecars'[\s\S]*weft --help/);
 });
+
+test("weft demo that is stopped while it starts leaves no process behind", async (t) => {
+  const base = await ownBase(t);
+  const demo = spawn(process.execPath, [main, "demo", "--base", base], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(demo, "exit");
+  const printed: string[] = [];
+  for await (const line of createInterface({ input: demo.stdout })) {
+    printed.push(line);
+    // One process is ready, so others are on their way.
+    if (line.includes(" ready ") && !demo.killed) demo.kill("SIGTERM");
+  }
+  t.deepEqual(await ended, [1, null], printed.join("\n"));
+  for (const address of [`${base}.1.1:8080`, `${base}.1.1:8090`, `${base}.0.1:4191`]) {
+    t.is(await connectCode(address), "ECONNREFUSED", address);
+  }
+});
+
+function connectCode(address: string): Promise<string> {
+  const [host = "", port] = address.split(":");
+  return new Promise((resolve) => {
+    const socket = net.connect({ host, port: Number(port) }, () => {
+      socket.destroy();
+      resolve("connected");
+    });
+    socket.once("error", (error) => {
+      resolve("code" in error ? String(error.code) : error.message);
+    });
+  });
+}

@@ -40,6 +40,7 @@ export async function startTestMesh(
     ],
     workers: options.workers ?? 1,
     onProgress: () => {},
+    signal: new AbortController().signal,
     onUnexpectedExit: (name, detail) => {
       t.log(`${name} ${detail}`);
     },
@@ -81,6 +82,9 @@ export async function ownBase(t: ExecutionContext): Promise<string> {
   throw new Error("Every loopback block is taken");
 }
 
+/** Nothing that is run here takes seconds on an idle machine; the rest is for one that runs other tests as well. */
+const commandDeadlineMs = 120_000;
+
 export type CommandResult = { readonly code: number; readonly out: string };
 
 /** Runs a program with a deadline; standard output and error together. */
@@ -89,7 +93,7 @@ export function run(file: string, args: readonly string[], input = ""): Promise<
     const child = execFile(
       file,
       [...args],
-      { timeout: 30_000, maxBuffer: 16_777_216 },
+      { timeout: commandDeadlineMs, maxBuffer: 16_777_216 },
       (error, stdout, stderr) => {
         const code = typeof error?.code === "number" ? error.code : error === null ? 0 : 1;
         resolve({ code, out: `${stdout}${stderr}` });

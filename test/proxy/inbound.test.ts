@@ -148,6 +148,15 @@ test("answerInbound() matches no route on what a peer pretends a proxy said", as
   t.is((await client.response()).status, 404);
 });
 
+test("answerInbound() opens no tunnel", async (t) => {
+  await using origin = await RawOrigin.answering("HTTP/1.1 200 OK\r\n\r\n");
+  await using shard = await inFrontOf(origin.port, admitting(anybody));
+  using client = await RawClient.open(shard.port());
+  client.send("CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n");
+  t.is((await client.response()).status, 501);
+  t.is(origin.sockets.length, 0);
+});
+
 test("failedInbound() answers 502 when the application does not listen", async (t) => {
   await using shard = await inFrontOf(await freePort(), admitting(anybody));
   using client = await RawClient.open(shard.port());

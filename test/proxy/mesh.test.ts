@@ -1,11 +1,14 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 import { type ConnectionOptions, connect, createServer } from "node:tls";
 import test from "ava";
 import { parseTransportHeader, writeTransportHeader } from "../../src/codec/transport-header.ts";
 import type { Filter } from "../../src/core/model/filter.ts";
 import { contextOptions, transportProtocol } from "../../src/edge/net/mesh-tls.ts";
 import type { IdentitySnapshot } from "../../src/thread/messages.ts";
+import { Folder } from "../edge/x509/openssl.ts";
 import { TestCa } from "../harness/certificates.ts";
 import { EchoOrigin, freePort, RawOrigin } from "../harness/origin.ts";
 import {
@@ -348,6 +351,26 @@ test("MeshServer speaks TLS 1.3 and nothing older", async (t) => {
   });
   const [error] = (await once(socket, "error")) as [NodeJS.ErrnoException];
   t.is(error.code, "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION");
+});
+
+test("MeshServer serves openssl s_client, and honours its certificate", async (t) => {
+  await using origin = await EchoOrigin.start("app");
+  await using server = await webSidecar(origin.port);
+  using folder = new Folder();
+  const child = spawn("openssl", [
+    ...["s_client", "-connect", `127.0.0.1:${server.port(1)}`, "-servername", "web.demo.id"],
+    ...["-tls1_3", "-verify_return_error", "-verify_hostname", "web.demo.id", "-quiet"],
+    ...[
+      "-CAfile",
+      folder.write("ca", ca.pem),
+      "-cert",
+      folder.write("crt", frontend.certificateChain),
+    ],
+    ...["-key", folder.write("key", frontend.privateKey)],
+  ]);
+  child.stdin.write("GET /x HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n");
+  t.true((await text(child.stdout)).endsWith("app GET /x"));
+  t.is(origin.header("l5d-client-id"), "frontend.demo.id");
 });
 
 test("MeshServer lets nobody resume a session", async (t) => {

@@ -1,5 +1,7 @@
 import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import test from "ava";
 import { EchoOrigin, RawOrigin } from "../harness/origin.ts";
 import { allTo } from "../harness/policies.ts";
@@ -11,6 +13,14 @@ const mib = 1024 * 1024;
 
 /** What a stream may hold in the proxy: a buffer each way and what Node keeps around it, with room for the noise of the test itself. */
 const maxGrowth = 8 * mib;
+
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  const collect: unknown = runInNewContext("gc");
+  if (typeof collect !== "function")
+    throw new Error("This Node.js does not let us collect garbage");
+  collect();
+}
 
 function outsideHeap(): number {
   const { external, arrayBuffers } = process.memoryUsage();
@@ -158,6 +168,25 @@ test.serial("an origin that is gone at any moment leaves nothing behind", async 
   }
   await shard.until(() => shard.count("tcp_open_connections") === 0);
   t.pass();
+});
+
+test.serial("connections that are over keep no memory", async (t) => {
+  await using origin = await RawOrigin.answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  await using shard = await ShardInTest.start({ snapshots: allTo(origin.port) });
+  const visit = async (): Promise<void> => {
+    for (let i = 0; i < 1_000; i++) {
+      using client = await RawClient.open(shard.port());
+      t.is((await client.send(get).response()).status, 200);
+    }
+    await shard.until(() => shard.count("tcp_open_connections", { peer: "src" }) === 0);
+    collectGarbage();
+  };
+  await visit();
+  const before = process.memoryUsage().arrayBuffers;
+  await visit();
+  // A connection has some 5 KiB of buffers.
+  const growth = process.memoryUsage().arrayBuffers - before;
+  t.true(growth < mib, `grew by ${growth}`);
 });
 
 test.serial("bodies of many streams at once arrive whole", async (t) => {

@@ -57,6 +57,19 @@ test("TimerWheel forgets a timer that is disarmed", (t) => {
   t.pass();
 });
 
+test("TimerWheel keeps nothing of a timer that it is to forget", (t) => {
+  const turned = new Turned();
+  const [before, timer, after] = [0, 1, 2].map(() => new Timer(() => t.pass()));
+  if (before === undefined || timer === undefined || after === undefined)
+    throw new Error("No timers");
+  for (const one of [before, timer, after]) turned.wheel.arm(one, 500);
+  turned.wheel.forget(timer);
+  turned.wheel.forget(timer);
+  t.is(timer.next, timer);
+  t.plan(3);
+  for (let i = 0; i < 20; i++) turned.pass(tickMs);
+});
+
 test("TimerWheel expires a timer once, by its last arming, sooner or later", (t) => {
   const turned = new Turned();
   const expired: number[] = [];

@@ -16,13 +16,13 @@ import { parseIp } from "../../core/std/ip.ts";
 import { sha256Hex, signV4 } from "./sigv4.ts";
 
 /** A function may run for 15 minutes; nobody answers after that. */
-export const maxCallMs: number = 15 * 60 * 1_000 + 10_000;
+const maxCallMs: number = 15 * 60 * 1_000 + 10_000;
 
 /** Across the internet, the handshake included. */
-export const connectMs = 10_000;
+const connectMs = 10_000;
 
 /** AWS's own limit of an answer is 6 MB. */
-export const maxAnswerBytes: number = 8 * 1024 * 1024;
+const maxAnswerBytes: number = 8 * 1024 * 1024;
 
 /** Idle connections to one region that wait for the next call. */
 const maxIdle = 64;

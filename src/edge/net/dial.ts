@@ -22,7 +22,7 @@ export type DialTarget = {
   readonly tls: DialTls | undefined;
 };
 
-export type DialTls = {
+type DialTls = {
   readonly context: SecureContext;
   readonly serverName: string;
   /** What the peer's certificate must say, byte for byte. */
@@ -32,7 +32,7 @@ export type DialTls = {
 };
 
 /** `identity`: the peer is not who it must be, or does not speak TLS as it must. `connect`: nobody answered. */
-export type DialFailure = {
+type DialFailure = {
   readonly kind: "connect" | "identity";
   readonly code: string;
   readonly reason: string;

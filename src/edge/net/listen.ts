@@ -2,7 +2,8 @@
  * A listening socket of a worker. `reusePort` lets every worker bind the same address; the kernel spreads connections over
  * them, and no thread hands sockets to another.
  */
-import { type AddressInfo, createServer, Socket } from "node:net";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server, Socket } from "node:net";
 import type { BufferPool } from "./buffer-pool.ts";
 import { NodeWire } from "./node-wire.ts";
 
@@ -41,30 +42,44 @@ export type AcceptedSocket = {
  */
 const backlog = 4_096;
 
+/**
+ * Sockets that listen on one address. The event loop accepts one connection from each in a turn, and a turn with hundreds
+ * of busy connections takes tens of milliseconds: with a single socket a crowd of new clients waited for seconds.
+ */
+const socketsPerAddress = 32;
+
 export async function listen(options: ListenOptions): Promise<Listener> {
+  const { host } = options;
   const open = new Set<Socket>();
-  const server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true });
-  server.on("connection", (raw) => options.onConnection(accept(raw, open)));
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once("error", reject);
-  server.listen({ host: options.host, port: options.port, reusePort: true, backlog }, resolve);
-  await promise;
-  server.off("error", reject);
-  server.on("error", (error: NodeJS.ErrnoException) => {
-    options.onAcceptFailure(error.code ?? "unknown");
-  });
-  const address = server.address() as AddressInfo;
+  const first = await openServer(options, open);
+  const { address, port } = first.address() as AddressInfo;
+  const servers = [first];
+  while (servers.length < socketsPerAddress) {
+    servers.push(await openServer({ ...options, host, port }, open));
+  }
   return {
-    host: address.address,
-    port: address.port,
+    host: address,
+    port,
     get openCount() {
       return open.size;
     },
-    close: () => void server.close(),
+    close: () => {
+      for (const server of servers) server.close();
+    },
     destroyAll: () => {
       for (const socket of open) socket.destroy();
     },
   };
+}
+
+async function openServer(options: ListenOptions, open: Set<Socket>): Promise<Server> {
+  const { host, port, onConnection, onAcceptFailure } = options;
+  const server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true });
+  server.on("connection", (raw) => onConnection(accept(raw, open)));
+  server.listen({ host, port, reusePort: true, backlog });
+  await once(server, "listening");
+  server.on("error", (error: NodeJS.ErrnoException) => onAcceptFailure(error.code ?? "unknown"));
+  return server;
 }
 
 function accept(raw: Socket, open: Set<Socket>): AcceptedSocket {

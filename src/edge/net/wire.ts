@@ -32,7 +32,9 @@ export type Wire = {
    * sending until `onWritten`.
    */
   send(bytes: Buffer, start: number, end: number): boolean;
+  /** Stops reading at another moment than `onBytes`. */
   pause(): void;
+  /** Reads on after `onBytes` answered false, or after `pause()`. */
   resume(): void;
   /** Says that nothing more will be sent, after all that was. */
   end(): void;

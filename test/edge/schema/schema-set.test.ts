@@ -8,6 +8,7 @@ import {
   everyManifest,
   gatewayRoute,
   type Manifest,
+  nameOf,
   namespace,
   pod,
   policyRoute,
@@ -23,7 +24,7 @@ function texts(faults: readonly SchemaFault[]): readonly string[] {
 }
 
 for (const manifest of everyManifest) {
-  test(`check() finds nothing wrong with a good ${String(manifest["apiVersion"])} ${String(manifest["kind"])}`, (t) => {
+  test(`check() finds nothing wrong with a good ${nameOf(manifest)}`, (t) => {
     t.deepEqual(schemas.check(manifest), []);
   });
 }

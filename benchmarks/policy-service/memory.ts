@@ -1,4 +1,7 @@
-/** What a large mesh costs the policy service: 10,000 routes over 1,000 Services, all of them watched, in 300 MB. */
+/**
+ * What a large mesh costs the policy service: the most memory that the process has ever held with 10,000 routes over 1,000 Services, all of them
+ * watched, and after a change. The goal is 300 MB; the exit code says whether it was met.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -6,14 +9,14 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
-import test from "ava";
 import {
   OutboundPolicies,
   type OutboundPolicy,
   TrafficSpecSchema,
 } from "../../src/core/wire/gen/linkerd/outbound_pb.ts";
 import { openChannel } from "../../src/edge/grpc/client.ts";
-import { type Reader, read, workload } from "./harness.ts";
+import { type Reader, read, workload } from "../../test/policy-service/harness.ts";
+import { conditions } from "../codec/machine.ts";
 
 const main = fileURLToPath(new URL("../../src/app/main.ts", import.meta.url));
 
@@ -22,7 +25,7 @@ const routesPerService = 10;
 const servicesPerFile = 10;
 
 /** 300 MB, in the unit of /proc. */
-const maxResidentKiB = 300_000_000 / 1_024;
+const limitKiB = 300_000_000 / 1_024;
 
 function manifestsOf(service: number): string {
   const ip = `10.96.${service >> 8}.${service & 255}`;
@@ -77,50 +80,46 @@ async function peakKiB(child: ChildProcess): Promise<number> {
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]);
 }
 
-test("10,000 routes over 1,000 Services, all watched, fit into 300 MB", async (t) => {
-  t.timeout(180_000);
-  const dir = await mkdtemp(join(tmpdir(), "weft-budget-"));
-  await writeWorld(dir);
-  const address = "127.0.0.1:0";
-  const child = spawn(process.execPath, [main, "policy", "--source", `files:${dir}`], {
-    env: {
-      PATH: process.env["PATH"] ?? "",
-      WEFT_POLICY_LISTEN_ADDR: address,
-      WEFT_DESTINATION_LISTEN_ADDR: address,
-      WEFT_ADMIN_LISTEN_ADDR: address,
-    },
-    stdio: ["ignore", "inherit", "pipe"],
-  });
-  const channel = openChannel(await addressOf(child));
-  const readers: Reader<OutboundPolicy>[] = [];
-  t.teardown(async () => {
-    for (const reader of readers) reader.close();
-    channel.close();
-    child.kill("SIGKILL");
-    await rm(dir, { recursive: true });
-  });
-  child.stderr.resume();
-
-  for (let service = 0; service < services; service++) {
-    const target = { case: "authority", value: `s${service}:8080` } as const;
-    const request = create(TrafficSpecSchema, { sourceWorkload: workload, target });
-    readers.push(read(channel, OutboundPolicies.method.watch, request));
-  }
-  const policies = await Promise.all(readers.map((reader) => reader.next()));
-  const [first] = policies;
-  const http =
-    first?.protocol?.kind.case === "detect" ? first.protocol.kind.value.http1 : undefined;
-  t.is(http?.routes.length, routesPerService);
-  t.is(policies.length, services);
-  const peakWhenWatched = await peakKiB(child);
-
-  const changed = manifestsOf(0).replaceAll("weight: 9", "weight: 8");
-  await writeFile(join(dir, ".next"), changed + manifests(1, servicesPerFile));
-  await rename(join(dir, ".next"), join(dir, "0.yaml"));
-  await readers[0]?.next();
-  const peak = await peakKiB(child);
-  t.log(
-    `all watched: ${Math.round(peakWhenWatched / 1_024)} MiB, after a change: ${Math.round(peak / 1_024)} MiB`,
-  );
-  t.true(peak > 0 && peak < maxResidentKiB, `${peak} KiB`);
+const dir = await mkdtemp(join(tmpdir(), "weft-memory-"));
+await writeWorld(dir);
+const address = "127.0.0.1:0";
+const child = spawn(process.execPath, [main, "policy", "--source", `files:${dir}`], {
+  env: {
+    PATH: process.env["PATH"] ?? "",
+    WEFT_POLICY_LISTEN_ADDR: address,
+    WEFT_DESTINATION_LISTEN_ADDR: address,
+    WEFT_ADMIN_LISTEN_ADDR: address,
+  },
+  stdio: ["ignore", "inherit", "pipe"],
 });
+const channel = openChannel(await addressOf(child));
+child.stderr.resume();
+const readers: Reader<OutboundPolicy>[] = [];
+for (let service = 0; service < services; service++) {
+  const target = { case: "authority", value: `s${service}:8080` } as const;
+  const request = create(TrafficSpecSchema, { sourceWorkload: workload, target });
+  readers.push(read(channel, OutboundPolicies.method.watch, request));
+}
+await Promise.all(readers.map((reader) => reader.next()));
+const watchedKiB = await peakKiB(child);
+
+const changed = manifestsOf(0).replaceAll("weight: 9", "weight: 8");
+await writeFile(join(dir, ".next"), changed + manifests(1, servicesPerFile));
+await rename(join(dir, ".next"), join(dir, "0.yaml"));
+await readers[0]?.next();
+const changedKiB = await peakKiB(child);
+for (const reader of readers) reader.close();
+channel.close();
+child.kill("SIGKILL");
+await rm(dir, { recursive: true });
+console.log(
+  JSON.stringify({
+    ...conditions(),
+    services,
+    routes: services * routesPerService,
+    watchedKiB,
+    changedKiB,
+    limitKiB,
+  }),
+);
+process.exitCode = changedKiB < limitKiB ? 0 : 1;
