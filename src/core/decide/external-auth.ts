@@ -6,10 +6,7 @@ import { trimPrefix } from "../table/http-route.ts";
  * The client's answer when the authorization service cannot be asked, takes too long or says nothing that can be read. Envoy's default too: to the client, being refused and
  * not being allowed are the same.
  */
-export const noVerdictStatus = 403;
-
-/** The body is longer than what may be shown. */
-export const bodyTooLargeStatus = 413;
+const noVerdictStatus = 403;
 
 /** These belong to one connection and one message (RFC 9110 §7.6.1, RFC 9112 §6): the sender of the next message writes its own. */
 const messageHeaders: ReadonlySet<string> = new Set([
