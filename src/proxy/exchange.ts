@@ -12,6 +12,7 @@ import type { RouteCounts } from "./count.ts";
 import type { Downstream } from "./downstream.ts";
 import type { EndpointGroup, EndpointState } from "./endpoints.ts";
 import type { Direction } from "./labels.ts";
+import { isPrivateName } from "./private-fields.ts";
 import type { ErrorCode } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
 import type { Destination } from "./tables.ts";
@@ -238,10 +239,6 @@ class HeadView implements RequestView {
   }
 
   header(name: string): string | undefined {
-    return isPrivate(name) ? undefined : this.#head.fields.get(name);
+    return isPrivateName(name) ? undefined : this.#head.fields.get(name);
   }
-}
-
-function isPrivate(name: string): boolean {
-  return name.charCodeAt(0) === 0x6c && /^l5d[-_]/.test(name);
 }

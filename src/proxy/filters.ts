@@ -12,6 +12,7 @@ import {
   type Redirect,
 } from "../core/model/filter.ts";
 import { isFieldValue, isToken } from "../core/std/field.ts";
+import { isPrivateName } from "./private-fields.ts";
 
 export type PreparedFilters = {
   readonly request: readonly HeaderModifier[];
@@ -39,9 +40,6 @@ const ownNames: ReadonlySet<string> = new Set([
   "transfer-encoding",
   "upgrade",
 ]);
-
-/** Names that only proxies of the mesh write, with dashes or underscores. */
-export const privatePrefix = "l5d-";
 
 /** A modifier that cannot be carried out fails its own requests, and says so: it is neither skipped nor done by half. */
 export function prepareFilters(filters: readonly Filter[]): PreparedFilters {
@@ -92,8 +90,7 @@ function faultOf({ set, add, remove }: HeaderModifier): string | undefined {
 function nameFault(name: string): string | undefined {
   if (!isToken(name)) return "a filter names a header that is not a token";
   const lower = name.toLowerCase();
-  const isPrivate = lower.replaceAll("_", "-").startsWith(privatePrefix);
-  if (!isPrivate && !ownNames.has(lower)) return undefined;
+  if (!isPrivateName(lower) && !ownNames.has(lower)) return undefined;
   return `a filter may not change the header '${lower}'`;
 }
 
