@@ -27,8 +27,9 @@ import {
 import { answer } from "./answer-filters.ts";
 import type { Asking, AuthAnswer, AuthQuestion } from "./auth-connections.ts";
 import type { Exchange, Target } from "./exchange.ts";
-import { applyModifier, type PreparedAuth, privatePrefix } from "./filters.ts";
+import { applyModifier, type PreparedAuth } from "./filters.ts";
 import { payloadOf } from "./payload.ts";
+import { isPrivateName } from "./private-fields.ts";
 import { rescue } from "./rescue.ts";
 import { Timer } from "./timer-wheel.ts";
 
@@ -188,7 +189,7 @@ class Question {
     }
     const seen = new Set<string>();
     for (const { name, value } of verdict.headers) {
-      if (isPrivate(name)) continue;
+      if (isPrivateName(name)) continue;
       if (seen.has(name)) exchange.requestEdit.add(name, value);
       else exchange.requestEdit.set(name, value);
       seen.add(name);
@@ -209,15 +210,16 @@ class Question {
       return;
     }
     const names = new Set(effectiveHeaders(exchange).map(({ name }) => name));
-    for (const name of checked.remove) if (!isPrivate(name)) exchange.requestEdit.remove(name);
+    for (const name of checked.remove) if (!isPrivateName(name)) exchange.requestEdit.remove(name);
     for (const change of checked.headers) {
-      if (isPrivate(change.name) || !isWanted(change, names)) continue;
+      if (isPrivateName(change.name) || !isWanted(change, names)) continue;
       applyModifier(exchange.requestEdit, modifierOf(change));
     }
     for (const change of checked.responseHeaders) {
       // Whether the response has such a header is not known yet.
       const isFirm = change.how === "set" || change.how === "add";
-      if (isFirm && !isPrivate(change.name)) exchange.responseModifiers.push(modifierOf(change));
+      if (isFirm && !isPrivateName(change.name))
+        exchange.responseModifiers.push(modifierOf(change));
     }
     exchange.answers.resume(exchange);
   }
@@ -337,7 +339,7 @@ function deny(
   headers: readonly HeaderValue[],
   body: Buffer,
 ): void {
-  const kept = headers.filter(({ name }) => !ownHeaders.has(name) && !isPrivate(name));
+  const kept = headers.filter(({ name }) => !ownHeaders.has(name) && !isPrivateName(name));
   answer(exchange, {
     status,
     headers: kept.map(({ name, value }) => [name, value] as const),
@@ -391,8 +393,4 @@ function targetOf({ head }: Exchange): string {
 function announcedBytes({ head }: Exchange): number | undefined {
   if (head.bodyKind === BodyKind.none) return 0;
   return head.contentLength < 0 ? undefined : head.contentLength;
-}
-
-function isPrivate(name: string): boolean {
-  return name.replaceAll("_", "-").startsWith(privatePrefix);
 }

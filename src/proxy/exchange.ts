@@ -19,6 +19,7 @@ import type { Direction } from "./labels.ts";
 import type { LoadedChoice, LoadedRule } from "./loaded.ts";
 import type { MirrorConnection } from "./mirror-connection.ts";
 import { noteNothing } from "./outcome.ts";
+import { isPrivateName } from "./private-fields.ts";
 import type { ErrorCode } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
 import type { Destination } from "./tables.ts";
@@ -329,7 +330,7 @@ class HeadView implements RequestView {
 
   constructor(head: RequestHead) {
     this.#head = head;
-    this.header = (name) => (isPrivate(name) ? undefined : head.fields.get(name));
+    this.header = (name) => (isPrivateName(name) ? undefined : head.fields.get(name));
   }
 
   get method(): string {
@@ -347,8 +348,4 @@ class HeadView implements RequestView {
   get authority(): string {
     return this.#head.authority;
   }
-}
-
-function isPrivate(name: string): boolean {
-  return name.charCodeAt(0) === 0x6c && /^l5d[-_]/.test(name);
 }

@@ -23,6 +23,7 @@ import { unreachable } from "../core/std/unreachable.ts";
 import type { ExternalAuthEntry, FilterEntry, MirrorEntry } from "../core/table/outbound.ts";
 import type { TargetGroup } from "./exchange.ts";
 import type { MirrorCounts } from "./mirror-counts.ts";
+import { isPrivateName } from "./private-fields.ts";
 
 export type PreparedFilters = readonly FilterStep[];
 
@@ -77,9 +78,6 @@ const ownNames: ReadonlySet<string> = new Set([
  * 128 KiB (`edge/net/buffer-pool.ts`).
  */
 const maxDirectBodyBytes: number = 32 * 1024;
-
-/** Names that only proxies of the mesh write, with dashes or underscores. */
-export const privatePrefix = "l5d-";
 
 /**
  * A filter that cannot be carried out fails its own requests, and says so: it is neither skipped nor done by half. Without
@@ -229,8 +227,7 @@ function faultOf({ set, add, remove }: HeaderModifier): string | undefined {
 export function nameFault(name: string): string | undefined {
   if (!isToken(name)) return "a filter names a header that is not a token";
   const lower = name.toLowerCase();
-  const isPrivate = lower.replaceAll("_", "-").startsWith(privatePrefix);
-  if (!isPrivate && !ownNames.has(lower)) return undefined;
+  if (!isPrivateName(lower) && !ownNames.has(lower)) return undefined;
   return `a filter may not change the header '${lower}'`;
 }
 

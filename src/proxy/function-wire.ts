@@ -17,9 +17,9 @@ import { isFieldValue, toFieldText } from "../core/std/field.ts";
 import type { CallAnswer, Calling, FunctionCaller } from "../edge/aws/invoke.ts";
 import type { Dialing, DialOptions } from "../edge/net/dial.ts";
 import type { Wire, WireOwner } from "../edge/net/wire.ts";
-import { privatePrefix } from "./filters.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import { payloadOf } from "./payload.ts";
+import { isPrivateName } from "./private-fields.ts";
 
 /** Sent on at a time, so that a slow client holds up what follows. Not the size of the pool's buffers, which it would be taken for. */
 const sliceBytes: number = 64 * 1024;
@@ -193,7 +193,7 @@ class FunctionWire implements Wire {
     const unwrapped = unwrapAnswer(answer.payload.toString("utf8"));
     if (unwrapped.kind === "broken")
       return failure(502, `the function "${name}": ${unwrapped.reason}`);
-    const headers = unwrapped.headers.filter(({ name }) => !name.startsWith(privatePrefix));
+    const headers = unwrapped.headers.filter(({ name }) => !isPrivateName(name));
     return { status: unwrapped.status, headers, body: Buffer.from(unwrapped.body) };
   }
 

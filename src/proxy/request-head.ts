@@ -5,7 +5,7 @@ import { dropHopByHop, HeadEdit } from "../codec/http1-write.ts";
 import { rewriteTarget } from "../core/decide/url-rewrite.ts";
 import type { UrlRewrite } from "../core/model/filter.ts";
 import type { Exchange } from "./exchange.ts";
-import { privatePrefix } from "./filters.ts";
+import { dropPrivateFields } from "./private-fields.ts";
 
 /**
  * Starts the edits of a request: what ends at this hop is left out, and so is everything that only proxies of the mesh may
@@ -16,10 +16,7 @@ export function prepareRequest(exchange: Exchange): void {
   edit.reset();
   exchange.keepsUpgrade = head.upgrade && !upgradesToHttp2(head);
   dropHopByHop(head, edit, exchange.keepsUpgrade);
-  const { fields } = head;
-  for (let i = 0; i < fields.count; i++) {
-    if (fields.hasPrefix(i, privatePrefix)) edit.dropField(i);
-  }
+  dropPrivateFields(head.fields, edit);
   exchange.startLine = head.targetForm === "absolute" ? originLine(exchange) : undefined;
 }
 

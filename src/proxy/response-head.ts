@@ -3,7 +3,8 @@
 import type { ResponseHead } from "../codec/http1-head.ts";
 import { dropHopByHop, writeHead } from "../codec/http1-write.ts";
 import type { Exchange } from "./exchange.ts";
-import { applyModifiers, privatePrefix } from "./filters.ts";
+import { applyModifiers } from "./filters.ts";
+import { dropPrivateFields } from "./private-fields.ts";
 import { addSession } from "./session-pin.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -13,7 +14,9 @@ export function writeResponseHead(exchange: Exchange, upstream: Upstream): numbe
   const { head } = upstream;
   edit.reset();
   dropHopByHop(head, edit, exchange.keepsUpgrade && head.upgrade);
-  dropPrivateFields(head, exchange, upstream.isMeshed);
+  // Applications cannot speak for proxies. The one thing that is passed on is why another sidecar, proven to be one by its
+  // certificate, answered in place of its application.
+  dropPrivateFields(head.fields, edit, upstream.isMeshed ? "l5d-proxy-error" : "");
   applyModifiers(edit, exchange.responseModifiers);
   if (exchange.guard?.rule?.rule.session !== undefined) addSession(exchange);
   if (exchange.closes && !head.upgrade) edit.add("connection", "close");
@@ -26,19 +29,6 @@ export function writeInterimHead(exchange: Exchange, head: ResponseHead): number
   edit.reset();
   dropHopByHop(head, edit, false);
   return writeHead(shard.scratch, 0, head, startLineOf(head), edit);
-}
-
-/**
- * Applications cannot speak for proxies. The one thing that is passed on is why another sidecar, proven to be one by its
- * certificate, answered in place of its application.
- */
-function dropPrivateFields(head: ResponseHead, exchange: Exchange, isMeshed: boolean): void {
-  const { fields } = head;
-  for (let i = 0; i < fields.count; i++) {
-    if (!fields.hasPrefix(i, privatePrefix)) continue;
-    if (isMeshed && fields.name(i) === "l5d-proxy-error") continue;
-    exchange.responseEdit.dropField(i);
-  }
 }
 
 /** RFC 9112 §2.3: the version is that of the hop, and this one is HTTP/1.1, whatever the endpoint speaks. */

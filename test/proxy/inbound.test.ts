@@ -1,7 +1,6 @@
 import test from "ava";
 import type { InboundTable } from "../../src/core/table/inbound.ts";
-import type { ToWorker } from "../../src/thread/messages.ts";
-import { EchoOrigin, freePort, RawOrigin } from "../harness/origin.ts";
+import { EchoOrigin, RawOrigin } from "../harness/origin.ts";
 import {
   admitting,
   anybody,
@@ -12,25 +11,26 @@ import {
   serverTable,
   withPath,
 } from "../harness/policies.ts";
+import { deadPort, withPort } from "../harness/port.ts";
 import { RawClient } from "../harness/raw-client.ts";
 import { ShardInTest, type ShardInTestOptions } from "../harness/shard-in-test.ts";
 
 const get = "GET / HTTP/1.1\r\nHost: web\r\n\r\n";
 
 /** A shard whose one listener stands in front of an application. */
-async function inFrontOf(
+function inFrontOf(
   hostPort: number,
   table: InboundTable | undefined,
   options: ShardInTestOptions = {},
 ): Promise<ShardInTest> {
-  const port = await freePort();
-  const snapshots: readonly ToWorker[] = table === undefined ? [] : [inboundSnapshot(port, table)];
-  return ShardInTest.start({
-    listeners: [{ kind: "inbound-port", host: "127.0.0.1", port }],
-    forwards: [{ port, host: "127.0.0.1", hostPort }],
-    snapshots,
-    ...options,
-  });
+  return withPort((port) =>
+    ShardInTest.start({
+      listeners: [{ kind: "inbound-port", host: "127.0.0.1", port }],
+      forwards: [{ port, host: "127.0.0.1", hostPort }],
+      snapshots: table === undefined ? [] : [inboundSnapshot(port, table)],
+      ...options,
+    }),
+  );
 }
 
 test("answerInbound() passes an admitted request on as it came", async (t) => {
@@ -158,7 +158,7 @@ test("answerInbound() opens no tunnel", async (t) => {
 });
 
 test("failedInbound() answers 502 when the application does not listen", async (t) => {
-  await using shard = await inFrontOf(await freePort(), admitting(anybody));
+  await using shard = await inFrontOf(deadPort, admitting(anybody));
   using client = await RawClient.open(shard.port());
   t.is((await client.send(get).response()).status, 502);
 });
@@ -197,7 +197,9 @@ test(refusedBytes, "EHLO mail\r\n", "unsupported protocol opaque");
 test(refusedBytes, "\x16\x03\x01\0\0", "no identity");
 
 test("acceptInbound() refuses a client that begins to speak and does not go on", async (t) => {
-  await using shard = await inFrontOf(1, admitting(anybody), { limits: { detectTimeoutMs: 100 } });
+  await using shard = await inFrontOf(deadPort, admitting(anybody), {
+    limits: { detectTimeoutMs: 100 },
+  });
   using client = await RawClient.open(shard.port());
   client.send("GE");
   await client.closed();
@@ -205,7 +207,9 @@ test("acceptInbound() refuses a client that begins to speak and does not go on",
 });
 
 test("acceptInbound() closes a silent client after the idle time, without an error", async (t) => {
-  await using shard = await inFrontOf(1, admitting(anybody), { limits: { idleTimeoutMs: 100 } });
+  await using shard = await inFrontOf(deadPort, admitting(anybody), {
+    limits: { idleTimeoutMs: 100 },
+  });
   using client = await RawClient.open(shard.port());
   await client.closed();
   t.is(shard.count("inbound_tcp_errors_total"), 0);

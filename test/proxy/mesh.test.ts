@@ -10,7 +10,7 @@ import { contextOptions, transportProtocol } from "../../src/edge/net/mesh-tls.t
 import type { IdentitySnapshot } from "../../src/thread/messages.ts";
 import { Folder } from "../edge/x509/openssl.ts";
 import { TestCa } from "../harness/certificates.ts";
-import { EchoOrigin, freePort, RawOrigin } from "../harness/origin.ts";
+import { EchoOrigin, RawOrigin } from "../harness/origin.ts";
 import {
   admitting,
   anybody,
@@ -24,6 +24,7 @@ import {
   rule,
   to,
 } from "../harness/policies.ts";
+import { deadPort, withPort } from "../harness/port.ts";
 import { RawClient } from "../harness/raw-client.ts";
 import { ShardInTest } from "../harness/shard-in-test.ts";
 
@@ -34,24 +35,25 @@ const web = ca.issue(["web.demo.id"]);
 const appPort = 8080;
 
 /** The sidecar of `web`: its mesh port, and a port in front of the application. */
-async function webSidecar(
+function webSidecar(
   hostPort: number,
   options: { readonly identity?: IdentitySnapshot; readonly admits?: string } = {},
 ): Promise<ShardInTest> {
   const { identity = web, admits = "frontend.demo.id" } = options;
-  const [meshPort, frontPort] = [await freePort(), await freePort()];
   const table = admitting(identities(admits));
-  return ShardInTest.start({
-    listeners: [
-      { kind: "inbound-mesh", host: "127.0.0.1", port: meshPort },
-      { kind: "inbound-port", host: "127.0.0.1", port: frontPort },
-    ],
-    forwards: [
-      { port: appPort, host: "127.0.0.1", hostPort },
-      { port: frontPort, host: "127.0.0.1", hostPort },
-    ],
-    snapshots: [identity, inboundSnapshot(appPort, table), inboundSnapshot(frontPort, table)],
-  });
+  return withPort((frontPort) =>
+    ShardInTest.start({
+      listeners: [
+        { kind: "inbound-mesh", host: "127.0.0.1", port: 0 },
+        { kind: "inbound-port", host: "127.0.0.1", port: frontPort },
+      ],
+      forwards: [
+        { port: appPort, host: "127.0.0.1", hostPort },
+        { port: frontPort, host: "127.0.0.1", hostPort },
+      ],
+      snapshots: [identity, inboundSnapshot(appPort, table), inboundSnapshot(frontPort, table)],
+    }),
+  );
 }
 
 /** The sidecar of `frontend`, for which `web` is at one mesh port. */
@@ -341,7 +343,7 @@ test("greetGuest() takes a client of the application's port without a certificat
 });
 
 test("MeshServer speaks TLS 1.3 and nothing older", async (t) => {
-  await using server = await webSidecar(1);
+  await using server = await webSidecar(deadPort);
   const old = { minVersion: "TLSv1.2", maxVersion: "TLSv1.2", ciphers: "DEFAULT" } as const;
   const socket = connect({
     host: "127.0.0.1",

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import test from "ava";
 import type { Filter } from "../../src/core/model/filter.ts";
 import { HandClock } from "../harness/hand-clock.ts";
-import { EchoOrigin, freePort, RawOrigin } from "../harness/origin.ts";
+import { EchoOrigin, RawOrigin } from "../harness/origin.ts";
 import {
   allTo,
   backend,
@@ -13,6 +13,7 @@ import {
   rule,
   to,
 } from "../harness/policies.ts";
+import { deadPort } from "../harness/port.ts";
 import { RawClient } from "../harness/raw-client.ts";
 import { ShardInTest } from "../harness/shard-in-test.ts";
 
@@ -201,7 +202,7 @@ test("mirrorRequest() takes no notice of a mirror that refuses connections or ha
   await using a = await EchoOrigin.start("a");
   await using shard = await ShardInTest.start({
     snapshots: [
-      endpointSnapshot("m", endpoint(await freePort())),
+      endpointSnapshot("m", endpoint(deadPort)),
       ...allTo(a.port, { filters: [mirror("m"), mirror("none")] }),
     ],
   });

@@ -3,7 +3,7 @@ import { noTimeouts } from "../../src/core/model/timeouts.ts";
 import { authBy, authSnapshots, patient, startAsking } from "../harness/asking.ts";
 import { GrpcAuthorizer, HttpAuthorizer } from "../harness/authorizer.ts";
 import { TestCa } from "../harness/certificates.ts";
-import { EchoOrigin, freePort, RawOrigin } from "../harness/origin.ts";
+import { EchoOrigin, RawOrigin } from "../harness/origin.ts";
 import {
   admitting,
   backend,
@@ -16,6 +16,7 @@ import {
   rule,
   to,
 } from "../harness/policies.ts";
+import { deadPort } from "../harness/port.ts";
 import { RawClient } from "../harness/raw-client.ts";
 import { ShardInTest } from "../harness/shard-in-test.ts";
 
@@ -48,7 +49,7 @@ for (const protocol of ["http", "grpc"] as const) {
 
   test(`a ${protocol} service that is not there lets nobody in`, async (t) => {
     await using origin = await EchoOrigin.start("app");
-    await using shard = await startAsking(origin, { port: await freePort() }, authBy({ protocol }));
+    await using shard = await startAsking(origin, { port: deadPort }, authBy({ protocol }));
     await checkRefused(t, shard, origin, noVerdict(".*ECONNREFUSED"));
   });
 
@@ -83,7 +84,7 @@ for (const protocol of ["http", "grpc"] as const) {
     await using http = await HttpAuthorizer.start();
     await using grpc = await GrpcAuthorizer.start();
     const alive = protocol === "http" ? http : grpc;
-    const auth = [await freePort(), alive.port];
+    const auth = [deadPort, alive.port];
     const all = authSnapshots({ app: origin.port, auth }, [authBy({ protocol })]);
     await using shard = await ShardInTest.start({ snapshots: all, limits: patient });
     using client = await RawClient.open(shard.port());
@@ -171,10 +172,9 @@ const meshed = test.macro({
   exec: async (t, admitted: string, status: number) => {
     await using origin = await EchoOrigin.start("app");
     await using authorizer = await HttpAuthorizer.start();
-    const meshPort = await freePort();
     await using authSidecar = await ShardInTest.start({
       limits: patient,
-      listeners: [{ kind: "inbound-mesh", host: "127.0.0.1", port: meshPort }],
+      listeners: [{ kind: "inbound-mesh", host: "127.0.0.1", port: 0 }],
       forwards: [{ port: 8080, host: "127.0.0.1", hostPort: authorizer.port }],
       snapshots: [web, inboundSnapshot(8080, admitting(identities(admitted)))],
     });
@@ -202,10 +202,9 @@ test(meshed, "admin.demo.id", 403);
 test("a meshed service that cannot prove its name is told nothing", async (t) => {
   await using origin = await EchoOrigin.start("app");
   const impostor = ca.issue(["impostor.demo.id"]);
-  const meshPort = await freePort();
   await using other = await ShardInTest.start({
     limits: patient,
-    listeners: [{ kind: "inbound-mesh", host: "127.0.0.1", port: meshPort }],
+    listeners: [{ kind: "inbound-mesh", host: "127.0.0.1", port: 0 }],
     snapshots: [impostor],
   });
   const tls = { identity: "auth.demo.id", serverName: "auth.demo.id" };

@@ -1,7 +1,7 @@
 import test from "ava";
 import { noTimeouts } from "../../src/core/model/timeouts.ts";
 import { TestCa } from "../harness/certificates.ts";
-import { EchoOrigin, freePort, RawOrigin } from "../harness/origin.ts";
+import { EchoOrigin, RawOrigin } from "../harness/origin.ts";
 import {
   allTo,
   backend,
@@ -15,6 +15,7 @@ import {
   withHeader,
   withPath,
 } from "../harness/policies.ts";
+import { deadPort, withPort } from "../harness/port.ts";
 import { RawClient } from "../harness/raw-client.ts";
 import { ShardInTest } from "../harness/shard-in-test.ts";
 
@@ -315,11 +316,10 @@ test("answerOutbound() takes the first backend that has endpoints when the polic
 
 test("failedOutbound() tries another endpoint when one cannot be connected to, and then passes it over", async (t) => {
   await using origin = await EchoOrigin.start("a");
-  const dead = await freePort();
   await using shard = await ShardInTest.start({
     snapshots: [
       ...allTo(origin.port),
-      endpointSnapshot("a", endpoint(dead), endpoint(origin.port)),
+      endpointSnapshot("a", endpoint(deadPort), endpoint(origin.port)),
     ],
   });
   using client = await RawClient.open(shard.port());
@@ -349,19 +349,18 @@ test("failedOutbound() does not dial an endpoint again and again that cannot be 
 });
 
 test("failedOutbound() answers 502 when no endpoint can be connected to", async (t) => {
-  const dead = await freePort();
-  await using shard = await ShardInTest.start({ snapshots: allTo(dead) });
+  await using shard = await ShardInTest.start({ snapshots: allTo(deadPort) });
   using client = await RawClient.open(shard.port());
   const response = await client.send(get).response();
   t.is(response.status, 502);
   t.is(
     response.headers.get("l5d-proxy-error"),
-    `127.0.0.1:${dead}: connecting failed: ECONNREFUSED`,
+    `127.0.0.1:${deadPort}: connecting failed: ECONNREFUSED`,
   );
 });
 
 test("failedOutbound() tries an endpoint again at once when there is no other", async (t) => {
-  const port = await freePort();
+  const port = await withPort((free) => Promise.resolve(free));
   await using shard = await ShardInTest.start({ snapshots: allTo(port) });
   using client = await RawClient.open(shard.port());
   t.is((await client.send(get).response()).status, 502);

@@ -2,7 +2,7 @@ import test from "ava";
 import type { Retry } from "../../src/core/model/retry.ts";
 import { shareOf } from "../../src/proxy/retries.ts";
 import { HandClock } from "../harness/hand-clock.ts";
-import { EchoOrigin, freePort, RawOrigin } from "../harness/origin.ts";
+import { EchoOrigin, RawOrigin } from "../harness/origin.ts";
 import {
   allTo,
   backend,
@@ -13,6 +13,7 @@ import {
   rule,
   to,
 } from "../harness/policies.ts";
+import { deadPort } from "../harness/port.ts";
 import { RawClient } from "../harness/raw-client.ts";
 import { ShardInTest } from "../harness/shard-in-test.ts";
 
@@ -290,7 +291,7 @@ test("another try may go to another backend, with that backend's filters", async
 });
 
 test("nobody to be connected to is 503 in the end, and tried again before", async (t) => {
-  const port = await freePort();
+  const port = deadPort;
   await using shard = await ShardInTest.start({
     snapshots: allTo(port, { retry: { ...retry, limit: 2 } }),
   });

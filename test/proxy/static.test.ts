@@ -2,7 +2,7 @@ import test from "ava";
 import type { RouteBackend, StaticHost } from "../../src/core/model/backend.ts";
 import { resourceMeta } from "../../src/core/model/meta.ts";
 import { staticAuthority } from "../../src/core/table/static-hosts.ts";
-import { EchoOrigin, freePort, RawOrigin } from "../harness/origin.ts";
+import { EchoOrigin, RawOrigin } from "../harness/origin.ts";
 import {
   endpoint,
   endpointSnapshot,
@@ -11,6 +11,7 @@ import {
   rule,
   to,
 } from "../harness/policies.ts";
+import { deadPort } from "../harness/port.ts";
 import { RawClient } from "../harness/raw-client.ts";
 import { ShardInTest } from "../harness/shard-in-test.ts";
 
@@ -46,7 +47,7 @@ test("a backend outside the mesh gets requests as the client wrote them, over pl
 test("a backend outside the mesh is balanced over all of its addresses, and loses those that are dead", async (t) => {
   await using first = await EchoOrigin.start("first");
   await using second = await EchoOrigin.start("second");
-  const all = [first.port, second.port, await freePort()].map((port) => endpoint(port));
+  const all = [first.port, second.port, deadPort].map((port) => endpoint(port));
   await using shard = await ShardInTest.start({
     snapshots: [endpointSnapshot(outside, ...all), outboundSnapshot(table)],
   });

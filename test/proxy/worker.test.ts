@@ -1,11 +1,25 @@
 import test from "ava";
 import type { ListenerSettings, ToWorker } from "../../src/thread/messages.ts";
-import { EchoOrigin, freePort } from "../harness/origin.ts";
+import { EchoOrigin } from "../harness/origin.ts";
 import { allTo } from "../harness/policies.ts";
+import { withPort } from "../harness/port.ts";
 import { RawClient } from "../harness/raw-client.ts";
-import { WorkersInTest } from "../harness/worker-in-test.ts";
+import { type WorkerInTest, WorkersInTest } from "../harness/worker-in-test.ts";
 
 const get = "GET / HTTP/1.1\r\nHost: web\r\n\r\n";
+
+/** Two shards that share a port. */
+function startTwo(
+  workers: WorkersInTest,
+  origin: EchoOrigin,
+): Promise<{ readonly shards: readonly WorkerInTest[]; readonly port: number }> {
+  return withPort(async (port) => {
+    const listeners: readonly ListenerSettings[] = [{ kind: "outbound", host: "127.0.0.1", port }];
+    const shards = [0, 1].map((shard) => workers.start(shard, listeners, allTo(origin.port)));
+    for (const shard of shards) await shard.until("listening");
+    return { shards, port };
+  });
+}
 
 test("runShard() refuses to run in the main thread", async (t) => {
   await t.throwsAsync(() => import("../../src/app/sidecar-worker.ts"), {
@@ -16,10 +30,7 @@ test("runShard() refuses to run in the main thread", async (t) => {
 test("runShard() serves one port from several threads, and ends when it has drained", async (t) => {
   await using origin = await EchoOrigin.start("a");
   await using workers = new WorkersInTest(2);
-  const port = await freePort();
-  const listeners: readonly ListenerSettings[] = [{ kind: "outbound", host: "127.0.0.1", port }];
-  const shards = [0, 1].map((shard) => workers.start(shard, listeners, allTo(origin.port)));
-  for (const shard of shards) await shard.until("listening");
+  const { shards, port } = await startTwo(workers, origin);
   for (let i = 0; i < 40; i++) {
     using client = await RawClient.open(port);
     t.is((await client.send(get).response()).body, "a GET /");
@@ -34,12 +45,9 @@ test("runShard() serves one port from several threads, and ends when it has drai
 test("a bug in one thread ends that thread, and the others go on", async (t) => {
   await using origin = await EchoOrigin.start("a");
   await using workers = new WorkersInTest(2);
-  const port = await freePort();
-  const listeners: readonly ListenerSettings[] = [{ kind: "outbound", host: "127.0.0.1", port }];
-  const [one, two] = [0, 1].map((shard) => workers.start(shard, listeners, allTo(origin.port)));
+  const { shards, port } = await startTwo(workers, origin);
+  const [one, two] = shards;
   if (one === undefined || two === undefined) throw new Error("Started no shards");
-  await one.until("listening");
-  await two.until("listening");
   // The kernel spreads connections over the threads; that all come to one has a chance of one in millions.
   const clients = await Promise.all(Array.from({ length: 24 }, () => RawClient.open(port)));
   for (const client of clients) t.is((await client.send(get).response()).status, 200);
