@@ -37,9 +37,24 @@ function isEncoded(query: string, start: number, end: number): boolean {
   return false;
 }
 
-/** One character of UTF-8, or an octet that is no part of one. */
-const sequence =
-  /%[cd][0-9a-f]%[89ab][0-9a-f]|%e[0-9a-f](?:%[89ab][0-9a-f]){2}|%f[0-7](?:%[89ab][0-9a-f]){3}|%[0-9a-f]{2}/gi;
+/**
+ * One character of UTF-8, or as much of one as its first octets promise (the maximal subparts of Unicode §3.9, table 3-7, each of which becomes one
+ * U+FFFD), or any other octet.
+ */
+const rest = "%[89ab][0-9a-f]";
+const sequence = new RegExp(
+  [
+    `%(?:c[2-9a-f]|d[0-9a-f])(?:${rest})?`,
+    `%e0(?:%[ab][0-9a-f](?:${rest})?)?`,
+    `%ed(?:%[89][0-9a-f](?:${rest})?)?`,
+    `%e[1-9a-cef](?:${rest}){0,2}`,
+    `%f0(?:%[9ab][0-9a-f](?:${rest}){0,2})?`,
+    `%f4(?:%8[0-9a-f](?:${rest}){0,2})?`,
+    `%f[1-3](?:${rest}){0,3}`,
+    "%[0-9a-f]{2}",
+  ].join("|"),
+  "gi",
+);
 
 /** As in the standard, a percent sign without two digits stands for itself, and what is not UTF-8 becomes U+FFFD. */
 function decode(text: string): string {

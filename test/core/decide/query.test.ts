@@ -31,12 +31,33 @@ test(finds, "a=%E2%82%AC%F0%9F%90%8B", "a", "€🐋");
 test(finds, "a=%", "a", "%");
 test(finds, "a=%zz%4", "a", "%zz%4");
 test(finds, "a=x%FFy", "a", "x\ufffdy");
+test(finds, "a=%E9%AA", "a", "\ufffd");
+test(finds, "a=%E0%80%ED%A0%F4%90%F0%9F%90x", "a", "\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffdx");
 test(finds, "a=\u00c3\u00a9", "a", "é");
 test(finds, "a=%26b%3D1", "a", "&b=1");
 
 test("queryValue() reads what the URL standard reads", (t) => {
   const text = fc
-    .array(fc.constantFrom("a", "b", "=", "&", "+", "%", "%61", "%C3%A9", "%20", "%2", "%E9"))
+    .array(
+      fc.constantFrom(
+        "a",
+        "b",
+        "=",
+        "&",
+        "+",
+        "%",
+        "%61",
+        "%C3%A9",
+        "%20",
+        "%2",
+        "%E9",
+        "%A9",
+        "%ED",
+        "%F0",
+        "%9F",
+        "%F4",
+      ),
+    )
     .map((parts) => parts.join(""));
   fc.assert(
     fc.property(text, fc.constantFrom("a", "b", "aa", "é", "a b", "%"), (query, name) => {
