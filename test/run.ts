@@ -2,8 +2,10 @@
  * `npm test`: makes the machine ready (Debian packages, when root), says which tiers run and which are left out and why, runs AVA, and ends with the true counts.
  */
 import { spawn, spawnSync } from "node:child_process";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { stripVTControlCharacters } from "node:util";
+import { whyNoNamespaces } from "./netns/possible.ts";
 
 type Tool = { readonly binary: string; readonly debianPackage: string; readonly for: string };
 
@@ -12,6 +14,16 @@ const tools: readonly Tool[] = [
   { binary: "curl", debianPackage: "curl", for: "HTTP client peer" },
   { binary: "openssl", debianPackage: "openssl", for: "TLS and X.509 peer" },
   { binary: "promtool", debianPackage: "prometheus", for: "judge of /metrics" },
+];
+
+/** The tier of network namespaces makes its pods of these. */
+const namespaceTools: readonly Tool[] = [
+  { binary: "ip", debianPackage: "iproute2", for: "network namespaces" },
+  { binary: "iptables-nft-restore", debianPackage: "iptables", for: "redirect rules" },
+  { binary: "dnsmasq", debianPackage: "dnsmasq-base", for: "DNS of the pods" },
+  { binary: "tcpdump", debianPackage: "tcpdump", for: "captures on the wire" },
+  { binary: "sysctl", debianPackage: "procps", for: "settings of the pods" },
+  { binary: "setpriv", debianPackage: "util-linux", for: "users of the pods" },
 ];
 
 /** Half of the suite is to stay under this; a run that hangs is ended so that CI can say so. */
@@ -25,9 +37,15 @@ function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
 
+/** Debian asks this program before a package starts its service. What the tests use of a service they start themselves. */
+const startPolicy = "/usr/sbin/policy-rc.d";
+const mayNotStart = "#!/bin/sh\nexit 101\n";
+
 function install(missing: readonly Tool[]): void {
   const packages = missing.map((tool) => tool.debianPackage);
   process.stdout.write(`Installing for the tests: ${packages.join(" ")}\n`);
+  const hasPolicy = existsSync(startPolicy);
+  if (!hasPolicy) writeFileSync(startPolicy, mayNotStart, { mode: 0o755 });
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const quiet = { stdio: ["ignore", "ignore", "inherit"] as const, env };
   spawnSync("apt-get", ["update", "-qq"], { ...quiet, stdio: [...quiet.stdio] });
@@ -36,6 +54,7 @@ function install(missing: readonly Tool[]): void {
     ["install", "-y", "-qq", "--no-install-recommends", ...packages],
     { ...quiet, stdio: [...quiet.stdio] },
   );
+  if (!hasPolicy) rmSync(startPolicy, { force: true });
   if (done.status !== 0) {
     process.stdout.write(
       `Installing failed (exit ${String(done.status)}); tests say what they miss\n`,
@@ -43,15 +62,31 @@ function install(missing: readonly Tool[]): void {
   }
 }
 
-function prepare(): void {
-  const missing = tools.filter((tool) => !present(tool.binary));
+/** Says why, where the tier of network namespaces is left out. */
+function prepare(): { readonly namespaces: boolean } {
+  const wanted = isRoot() ? [...tools, ...namespaceTools] : tools;
+  const missing = wanted.filter((tool) => !present(tool.binary));
   if (missing.length > 0 && isRoot() && present("apt-get")) install(missing);
   for (const tool of tools.filter(({ binary }) => !present(binary))) {
     process.stdout.write(
       `Left out: tests that need ${tool.binary} (${tool.for}); install the Debian package ${tool.debianPackage}\n`,
     );
   }
-  process.stdout.write("Tiers: unit, golden, integration on loopback, end to end, real peers\n");
+  const why = whyNoNamespaceTier();
+  if (why !== undefined) process.stdout.write(`Left out: network namespaces: ${why}\n`);
+  const last = why === undefined ? ", network namespaces" : "";
+  process.stdout.write(
+    `Tiers: unit, golden, integration on loopback, end to end, real peers${last}\n`,
+  );
+  return { namespaces: why === undefined };
+}
+
+function whyNoNamespaceTier(): string | undefined {
+  const missing = namespaceTools.filter(({ binary }) => !present(binary));
+  if (isRoot() && missing.length > 0) {
+    return `needs the Debian packages ${missing.map((tool) => tool.debianPackage).join(" ")}`;
+  }
+  return whyNoNamespaces();
 }
 
 type Counts = { passed: number; failed: number; skipped: number };
@@ -75,6 +110,9 @@ const processTests = [
   "test/sidecar/sidecar-*.test.ts",
   "test/policy-service/**/*.test.ts",
 ];
+
+/** Pods of network namespaces, on machines that have them. One after the other for the same reason. */
+const namespaceTests = "test/netns/**/*.test.ts";
 
 async function runAva(args: readonly string[], counts: Counts): Promise<number> {
   const child = spawn("ava", args, {
@@ -101,17 +139,22 @@ async function runAva(args: readonly string[], counts: Counts): Promise<number> 
   return code;
 }
 
-async function runTiers(chosen: readonly string[], counts: Counts): Promise<number> {
+async function runTiers(
+  chosen: readonly string[],
+  namespaces: boolean,
+  counts: Counts,
+): Promise<number> {
   if (chosen.length > 0) return runAva(chosen, counts);
-  const others = processTests.map((pattern) => `!${pattern}`);
+  const others = [...processTests, namespaceTests].map((pattern) => `!${pattern}`);
   const first = await runAva(["test/**/*.test.ts", ...others], counts);
-  const second = await runAva(["--concurrency=1", "--serial", ...processTests], counts);
+  const serial = namespaces ? [...processTests, namespaceTests] : processTests;
+  const second = await runAva(["--concurrency=1", "--serial", ...serial], counts);
   return first === 0 ? second : first;
 }
 
-prepare();
+const { namespaces } = prepare();
 const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
-const code = await runTiers(process.argv.slice(2), counts);
+const code = await runTiers(process.argv.slice(2), namespaces, counts);
 // A crash before any test leaves no count; it must not read as "0 failed".
 const failed = code !== 0 && counts.failed === 0 ? 1 : counts.failed;
 const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";

@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, Socket } from "node:net";
 import type { BufferPool } from "./buffer-pool.ts";
 import { NodeWire } from "./node-wire.ts";
+import type { OriginalDestination, ReadOriginalDestination } from "./original-dst.ts";
 
 export type ListenOptions = {
   readonly host: string;
@@ -29,6 +30,8 @@ export type Listener = {
 /** Nothing is read from it before somebody takes it. */
 export type AcceptedSocket = {
   readonly remoteIp: string;
+  /** Where the client wanted to go before redirect rules sent it here. To be asked before the socket is taken. */
+  originalDestination(read: ReadOriginalDestination): OriginalDestination | undefined;
   /** As a wire that reads into its owner's buffers. */
   toWire(firstBuffer: Buffer, pool: BufferPool): NodeWire;
   /** As Node's own socket, for TLS. */
@@ -86,6 +89,7 @@ function accept(raw: Socket, open: Set<Socket>): AcceptedSocket {
   track(raw, open);
   return {
     remoteIp: raw.remoteAddress ?? "",
+    originalDestination: (read) => read(raw),
     toWire: (firstBuffer, pool) =>
       new NodeWire({
         firstBuffer,
