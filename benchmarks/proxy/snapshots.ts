@@ -1,4 +1,4 @@
-/** The tables of the data plane's benchmarks: one destination, one rule that asks for a header and a prefix, one endpoint. */
+/** The tables of the data plane's benchmarks: destinations whose requests all go to one endpoint. */
 import { defaultLoad, type RouteBackend } from "../../src/core/model/backend.ts";
 import { everyRequest, type HttpMatch } from "../../src/core/model/match.ts";
 import { defaultMeta } from "../../src/core/model/meta.ts";
@@ -13,36 +13,18 @@ const match: HttpMatch = {
   headers: [{ name: "x-route", kind: "exact", value: "bench" }],
 };
 
-export function snapshots(
+type BenchmarkSnapshot = Extract<Snapshot, { readonly kind: "outbound" | "endpoints" }>;
+
+/** One destination, with one rule that asks for a header and a prefix. */
+export function snapshots(originPort: number): readonly BenchmarkSnapshot[] {
+  return snapshotsOf(originPort, new Map([["web.demo", [match]]]));
+}
+
+/** A destination for each name, with one rule for each of its matches; what none of them takes is refused. */
+export function snapshotsOf(
   originPort: number,
-): readonly Extract<Snapshot, { readonly kind: "outbound" | "endpoints" }>[] {
-  const meta = defaultMeta("benchmark");
-  const backend: RouteBackend = {
-    backend: { meta, dispatch: { kind: "balancer", authority: "origin", load: defaultLoad } },
-    filters: [],
-    weight: 1,
-  };
-  const rule = { filters: [], timeouts: noTimeouts, retry: undefined, session: undefined };
-  const table = outboundTable({
-    parent: meta,
-    protocol: "detect",
-    httpRoutes: [
-      {
-        meta,
-        hosts: [],
-        rules: [
-          {
-            ...rule,
-            matches: [match],
-            backends: { kind: "random-available", backends: [backend] },
-          },
-          { ...rule, matches: [everyRequest], backends: { kind: "empty" } },
-        ],
-      },
-    ],
-    accrual: undefined,
-    opaque: { meta, refusal: "", backends: { kind: "empty" } },
-  });
+  destinations: ReadonlyMap<string, readonly HttpMatch[]>,
+): readonly BenchmarkSnapshot[] {
   const endpoint = {
     ip: "127.0.0.1",
     port: originPort,
@@ -59,11 +41,42 @@ export function snapshots(
       revision: 1,
       table: { exists: true, endpoints: [endpoint] },
     },
-    {
-      kind: "outbound",
-      target: "web.demo.svc.cluster.local:80",
-      revision: 1,
-      answer: { kind: "policy", table },
-    },
+    ...Array.from(destinations, ([name, matches]) => outboundOf(name, matches)),
   ];
+}
+
+function outboundOf(name: string, matches: readonly HttpMatch[]): BenchmarkSnapshot {
+  const meta = defaultMeta("benchmark");
+  const backend: RouteBackend = {
+    backend: { meta, dispatch: { kind: "balancer", authority: "origin", load: defaultLoad } },
+    filters: [],
+    weight: 1,
+  };
+  const rule = { filters: [], timeouts: noTimeouts, retry: undefined, session: undefined };
+  const table = outboundTable({
+    parent: meta,
+    protocol: "detect",
+    httpRoutes: [
+      {
+        meta,
+        hosts: [],
+        rules: [
+          ...matches.map((one) => ({
+            ...rule,
+            matches: [one],
+            backends: { kind: "random-available", backends: [backend] } as const,
+          })),
+          { ...rule, matches: [everyRequest], backends: { kind: "empty" } },
+        ],
+      },
+    ],
+    accrual: undefined,
+    opaque: { meta, refusal: "", backends: { kind: "empty" } },
+  });
+  return {
+    kind: "outbound",
+    target: `${name}.svc.cluster.local:80`,
+    revision: 1,
+    answer: { kind: "policy", table },
+  };
 }

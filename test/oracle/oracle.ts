@@ -3,40 +3,63 @@
  * Shares no function with src/, only the model.
  */
 import type { Authorization, Network } from "../../src/core/model/authorization.ts";
-import type { HostMatch, HttpMatch, PathMatch, ValueMatch } from "../../src/core/model/match.ts";
+import type {
+  HostMatch,
+  HttpMatch,
+  PathMatch,
+  RequestCondition,
+  ValueMatch,
+} from "../../src/core/model/match.ts";
 import type { Ip } from "../../src/core/std/ip.ts";
 import type { RouteSource } from "../../src/core/table/http-route.ts";
 import type { RequestData } from "../arbitrary/request.ts";
 
 export type Place = { readonly route: number; readonly rule: number; readonly match: number };
 
-type Candidate = Place & { readonly source: HttpMatch; readonly hosts: readonly HostMatch[] };
+export type Taker = {
+  readonly place: Place;
+  /** False: what of the match can be judged holds, and the rest cannot be. */
+  readonly isJudged: boolean;
+};
 
-/** All matches that take the request, the winner first. */
+type Candidate = Place & {
+  readonly isJudged: boolean;
+  readonly source: HttpMatch;
+  readonly hosts: readonly HostMatch[];
+};
+
+/** All matches that take the request or may do so, the winner first. */
 export function routesTaking(
   routes: readonly RouteSource[],
   request: RequestData,
-): readonly Place[] {
+  order: "precedence" | "list" = "precedence",
+): readonly Taker[] {
   const candidates: Candidate[] = [];
   for (const [route, { hosts, rules }] of routes.entries()) {
     const matchingHosts = hosts.filter((host) => hostTakes(host, request.authority));
     if (hosts.length > 0 && matchingHosts.length === 0) continue;
     for (const [rule, { matches }] of rules.entries()) {
       for (const [match, source] of matches.entries()) {
-        if (matchTakes(source, request)) {
-          candidates.push({ route, rule, match, source, hosts: matchingHosts });
-        }
+        const answer = matchTakes(source, request);
+        if (answer === "no") continue;
+        const isJudged = answer === "yes";
+        candidates.push({ route, rule, match, isJudged, source, hosts: matchingHosts });
       }
     }
   }
-  return candidates
-    .sort((left, right) => (isBefore(left, right) ? -1 : 1))
-    .map(({ route, rule, match }) => ({ route, rule, match }));
+  // They were found in the order of the list.
+  if (order === "precedence") candidates.sort((left, right) => (isBefore(left, right) ? -1 : 1));
+  return candidates.map(({ route, rule, match, isJudged }) => ({
+    place: { route, rule, match },
+    isJudged,
+  }));
 }
 
 /** Each line is one criterion; the first on which the two differ decides. */
 function isBefore(left: Candidate, right: Candidate): boolean {
   const more: readonly ((candidate: Candidate) => number)[] = [
+    // What could not be read comes first, so that no weaker rule takes its requests.
+    ({ source }) => (source.unreadable === undefined ? 0 : 1),
     // "Characters in a matching non-wildcard hostname."
     ({ hosts }) => longest(hosts.filter(({ kind }) => kind === "exact")),
     // "Characters in a matching hostname."
@@ -69,7 +92,7 @@ function longest(hosts: readonly HostMatch[]): number {
 }
 
 function hostTakes({ kind, value }: HostMatch, authority: string): boolean {
-  const labels = authority.toLowerCase().replace(/:\d+$/, "").replace(/\.$/, "").split(".");
+  const labels = authority.toLowerCase().replace(/:\d*$/, "").replace(/\.$/, "").split(".");
   const wanted = value.split(".");
   // "*.example.com" takes one or more labels in front of example.com.
   const isLongEnough =
@@ -77,21 +100,56 @@ function hostTakes({ kind, value }: HostMatch, authority: string): boolean {
   return isLongEnough && labels.slice(-wanted.length).join(".") === wanted.join(".");
 }
 
-function matchTakes(match: HttpMatch, request: RequestData): boolean {
+type Answer = "yes" | "no" | "unsure";
+
+function matchTakes(match: HttpMatch, request: RequestData): Answer {
   const query = new URLSearchParams(request.query);
-  return (
-    pathTakes(match.path, request.path) &&
-    (match.method === "" || match.method === request.method) &&
-    match.headers.every((each) => valueTakes(each, request.headers[each.name])) &&
-    match.queryParams.every((each) => valueTakes(each, query.get(each.name) ?? undefined))
-  );
+  const answers = [
+    pathTakes(match.path, request.path),
+    answer(match.method === "" || match.method === request.method),
+    ...match.headers.map((each) => valueTakes(each, request.headers[each.name])),
+    ...match.queryParams.map((each) => valueTakes(each, query.get(each.name) ?? undefined)),
+    match.condition === undefined ? "yes" : conditionTakes(match.condition, request),
+    match.unreadable === undefined ? "yes" : "unsure",
+  ] as const;
+  return allOf(answers);
 }
 
-function pathTakes({ kind, value }: PathMatch, path: string): boolean {
-  if (kind === "exact") return path === value;
+function answer(isYes: boolean): Answer {
+  return isYes ? "yes" : "no";
+}
+
+function allOf(answers: readonly Answer[]): Answer {
+  if (answers.includes("no")) return "no";
+  return answers.includes("unsure") ? "unsure" : "yes";
+}
+
+function opposite(one: Answer): Answer {
+  if (one === "unsure") return "unsure";
+  return one === "yes" ? "no" : "yes";
+}
+
+function conditionTakes(condition: RequestCondition, request: RequestData): Answer {
+  switch (condition.kind) {
+    case "path":
+      return takesWhole(condition.pattern, request.path);
+    case "method":
+      return answer(condition.method === request.method);
+    case "not":
+      return opposite(conditionTakes(condition.of, request));
+    case "all":
+      return allOf(condition.of.map((each) => conditionTakes(each, request)));
+    case "any":
+      // Not all of them fail.
+      return opposite(allOf(condition.of.map((each) => opposite(conditionTakes(each, request)))));
+  }
+}
+
+function pathTakes({ kind, value }: PathMatch, path: string): Answer {
+  if (kind === "exact") return answer(path === value);
   if (kind === "regex") return takesWhole(value, path);
   const wanted = elements(value);
-  return wanted.every((element, at) => path.split("/")[at] === element);
+  return answer(wanted.every((element, at) => path.split("/")[at] === element));
 }
 
 /** `/abc/` and `/abc` have the same elements. */
@@ -100,25 +158,33 @@ function elements(prefix: string): readonly string[] {
   return all.at(-1) === "" ? all.slice(0, -1) : all;
 }
 
-function valueTakes({ kind, value }: ValueMatch, actual: string | undefined): boolean {
-  if (actual === undefined) return false;
-  return kind === "exact" ? actual === value : takesWhole(value, actual);
+function valueTakes({ kind, value }: ValueMatch, actual: string | undefined): Answer {
+  if (actual === undefined) return "no";
+  return kind === "exact" ? answer(actual === value) : takesWhole(value, actual);
 }
 
-/** The patterns of the arbitraries mean the same to JavaScript and to RE2. */
-function takesWhole(pattern: string, text: string): boolean {
-  return new RegExp(`^(?:${pattern})$`).test(text);
+/** The patterns of the arbitraries mean the same to JavaScript and to RE2, or nothing to either. No longer value is tested. */
+function takesWhole(pattern: string, text: string): Answer {
+  if (text.length > 8_192) return "unsure";
+  try {
+    return answer(new RegExp(`^(?:${pattern})$`).test(text));
+  } catch {
+    return "unsure";
+  }
 }
 
 export type Client = {
   readonly ip: Ip;
   readonly tls: boolean;
   readonly identity: string | undefined;
+  /** Whether its requests have every token that anybody asks for. */
+  readonly hasTokens: boolean;
 };
 
 export function isAuthorized(authorization: Authorization, client: Client): boolean {
-  const { networks, authentication } = authorization;
+  const { networks, authentication, tokens = [] } = authorization;
   if (!networks.some((network) => isInside(network, client.ip))) return false;
+  if (tokens.length > 0 && !client.hasTokens) return false;
   if (authentication.kind === "unauthenticated") return true;
   if (!client.tls) return false;
   if (authentication.kind === "tls") return true;

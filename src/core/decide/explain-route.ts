@@ -1,7 +1,13 @@
 /** Why a request took the route it took, for people. Slow on purpose: every entry is judged, by the functions that `findRoute` uses. */
 import { describeMeta } from "../model/meta.ts";
 import { toFieldText } from "../std/field.ts";
-import { type Criterion, comparePrecedence, type MatchEntry } from "../table/http-route.ts";
+import {
+  type ConditionEntry,
+  type Criterion,
+  comparePrecedence,
+  type MatchEntry,
+} from "../table/http-route.ts";
+import { describeCondition } from "./describe-condition.ts";
 import {
   judgeEntry,
   type LoadedRoutes,
@@ -18,7 +24,7 @@ export type RouteExplanation = {
   /** Index of the first entry that cannot be judged, when it comes before any that matches. */
   readonly unjudged: number | undefined;
   /** The next entry that would have taken it, and what put it behind the first. */
-  readonly runnerUp: { readonly entry: number; readonly lostBy: Criterion } | undefined;
+  readonly runnerUp: { readonly entry: number; readonly lostBy: Criterion | "list" } | undefined;
 };
 
 type EntryExplanation =
@@ -27,7 +33,7 @@ type EntryExplanation =
   | { readonly outcome: "unjudged"; readonly reason: string }
   /** The first criterion that does not hold; `name` is that of the header or parameter. */
   | {
-      readonly outcome: "host" | "path" | "method" | "header" | "query";
+      readonly outcome: "host" | "path" | "method" | "header" | "query" | "condition";
       readonly name: string;
     };
 
@@ -53,7 +59,10 @@ export function explainRoute(loaded: LoadedRoutes, request: RequestView): RouteE
         ? undefined
         : {
             entry: next,
-            lostBy: comparePrecedence(all[first] as MatchEntry, all[next] as MatchEntry).criterion,
+            lostBy:
+              loaded.table.order === "list"
+                ? "list"
+                : comparePrecedence(all[first] as MatchEntry, all[next] as MatchEntry).criterion,
           },
   };
 }
@@ -69,7 +78,7 @@ export function describeEntries(
   explanation: RouteExplanation,
 ): readonly string[] {
   return explanation.entries.map(
-    (entry, at) => `${entryName(loaded, at)}: ${outcomeText(entry, loaded.table.entries[at])}`,
+    (entry, at) => `${nameEntry(loaded, at)}: ${outcomeText(loaded, entry, at)}`,
   );
 }
 
@@ -88,6 +97,8 @@ function explainEntry(loaded: LoadedRoutes, entry: MatchEntry, verdict: number):
       return { outcome: "header", name: entry.headers[at]?.name ?? "" };
     case Verdict.query:
       return { outcome: "query", name: entry.queryParams[at]?.name ?? "" };
+    case Verdict.condition:
+      return { outcome: "condition", name: "" };
     default:
       return { outcome: "unjudged", reason: unjudgedReason(loaded, entry) };
   }
@@ -97,6 +108,7 @@ function unjudgedReason(loaded: LoadedRoutes, entry: MatchEntry): string {
   if (entry.unreadable !== "") return entry.unreadable;
   const used = [entry.pathPattern, ...entry.headers, ...entry.queryParams]
     .map((value) => (typeof value === "number" ? value : value.pattern))
+    .concat(entry.condition === undefined ? [] : patternsOf(entry.condition))
     .find((pattern) => pattern >= 0 && loaded.patterns[pattern] === undefined);
   if (used === undefined) return "the value is too long for a regular expression";
   const source = loaded.table.patterns[used] ?? "";
@@ -104,17 +116,31 @@ function unjudgedReason(loaded: LoadedRoutes, entry: MatchEntry): string {
   return `the pattern ${JSON.stringify(source)} ${reason}`;
 }
 
+function patternsOf(condition: ConditionEntry): readonly number[] {
+  switch (condition.kind) {
+    case "path":
+      return [condition.pattern];
+    case "method":
+      return [];
+    case "not":
+      return patternsOf(condition.of);
+    case "all":
+    case "any":
+      return condition.of.flatMap(patternsOf);
+  }
+}
+
 function routeLine(loaded: LoadedRoutes, explanation: RouteExplanation): string {
   const { winner, unjudged, runnerUp, entries } = explanation;
   if (unjudged !== undefined) {
     const entry = entries[unjudged];
     const reason = entry?.outcome === "unjudged" ? entry.reason : "";
-    return `${entryName(loaded, unjudged)} cannot be judged: ${reason}`;
+    return `${nameEntry(loaded, unjudged)} cannot be judged: ${reason}`;
   }
   if (winner === undefined) return noRouteLine(loaded, entries);
-  const name = entryName(loaded, winner);
+  const name = nameEntry(loaded, winner);
   if (runnerUp === undefined) return name;
-  return `${name}, before ${entryName(loaded, runnerUp.entry)} (${criterionText[runnerUp.lostBy]})`;
+  return `${name}, before ${nameEntry(loaded, runnerUp.entry)} (${criterionText[runnerUp.lostBy]})`;
 }
 
 /** The entry that got furthest is the one a person most likely meant. */
@@ -123,8 +149,8 @@ function noRouteLine(loaded: LoadedRoutes, entries: readonly EntryExplanation[])
   const nearest = progress.indexOf(Math.max(...progress));
   const entry = entries[nearest];
   if (entry === undefined) return "no route: the destination has none";
-  const text = outcomeText(entry, loaded.table.entries[nearest]);
-  return `no route of ${entries.length} matches; the nearest is ${entryName(loaded, nearest)}: ${text}`;
+  const text = outcomeText(loaded, entry, nearest);
+  return `no route of ${entries.length} matches; the nearest is ${nameEntry(loaded, nearest)}: ${text}`;
 }
 
 const outcomes: readonly EntryExplanation["outcome"][] = [
@@ -133,11 +159,13 @@ const outcomes: readonly EntryExplanation["outcome"][] = [
   "method",
   "header",
   "query",
+  "condition",
   "unjudged",
   "match",
 ];
 
-function outcomeText(entry: EntryExplanation, source: MatchEntry | undefined): string {
+function outcomeText(loaded: LoadedRoutes, entry: EntryExplanation, at: number): string {
+  const source = loaded.table.entries[at];
   switch (entry.outcome) {
     case "match":
       return "matches";
@@ -153,6 +181,8 @@ function outcomeText(entry: EntryExplanation, source: MatchEntry | undefined): s
       return `the header ${entry.name} is missing or differs`;
     case "query":
       return `the query parameter ${entry.name} is missing or differs`;
+    case "condition":
+      return `the condition does not hold: ${describeCondition(loaded.table, source?.condition)}`;
   }
 }
 
@@ -163,7 +193,7 @@ function pathText(source: MatchEntry | undefined): string {
   return kind === "prefix" ? `below ${value}` : `matched by ${value}`;
 }
 
-const criterionText: Readonly<Record<Criterion, string>> = {
+const criterionText: Readonly<Record<Criterion | "list", string>> = {
   unreadable: "it could not be read",
   host: "closer host",
   "path-kind": "Exact before PathPrefix before RegularExpression",
@@ -172,9 +202,11 @@ const criterionText: Readonly<Record<Criterion, string>> = {
   headers: "more header matches",
   query: "more query parameter matches",
   order: "older route, then namespace/name, then place in the route",
+  list: "earlier in the list",
 };
 
-function entryName(loaded: LoadedRoutes, at: number): string {
+/** `HTTPRoute demo/alternative rule 0 match 0`. */
+export function nameEntry(loaded: LoadedRoutes, at: number): string {
   const { entries, rules, routes } = loaded.table;
   const entry = entries[at];
   const rule = rules[entry?.rule ?? -1];

@@ -3,11 +3,13 @@ import type { HostMatch, PathMatch } from "../model/match.ts";
 import type { Fault, Result } from "../std/result.ts";
 import { fault } from "../std/result.ts";
 import {
+  type ConditionEntry,
   type HttpRouteTable,
   type MatchEntry,
   trimPrefix,
   type ValueEntry,
 } from "../table/http-route.ts";
+import { EntryIndexer, type EntryList, type ValueIndex } from "./entry-lookup.ts";
 import { compilePattern, maxTestedLength, type Pattern } from "./pattern.ts";
 import { queryValue } from "./query.ts";
 
@@ -24,20 +26,19 @@ export type RequestView = {
   readonly header: (name: string) => string | undefined;
 };
 
-/** A table with what is computed once when a worker receives it: each entry is in one of three indexes by its path (benchmarks/core/find-route.ts). */
+/** A table with what is computed once when a worker receives it: each entry is in one of three indexes by its path (benchmarks/core/find-route.ts), and those with one path in further ones (entry-lookup.ts). */
 export type LoadedRoutes = {
   readonly table: HttpRouteTable;
   /** Parallel to `table.patterns`. Undefined: does not compile. */
   readonly patterns: readonly (Pattern | undefined)[];
   /** Why, with the pattern as the path. */
   readonly faults: readonly Fault[];
-  /** Lists of entries are in order of precedence. */
-  readonly exact: ReadonlyMap<string, readonly number[]>;
+  readonly exact: ReadonlyMap<string, EntryList>;
   /** By prefix, without slashes at its end. */
-  readonly prefixes: ReadonlyMap<string, readonly number[]>;
+  readonly prefixes: ReadonlyMap<string, EntryList>;
   /** Lengths of the keys of `prefixes`, longest first. */
   readonly prefixLengths: readonly number[];
-  readonly regexes: readonly number[];
+  readonly regexes: EntryList;
 };
 
 /** `compile` is for callers that keep compiled patterns from one table to the next. */
@@ -55,17 +56,24 @@ export function loadHttpRoutes(
   const places = [...table.entries.keys()];
   const ofKind = (kind: PathMatch["kind"]): readonly number[] =>
     places.filter((at) => table.entries[at]?.path.kind === kind);
-  const pathOf = (at: number): string => table.entries[at]?.path.value ?? "";
-  const prefixes = Map.groupBy(ofKind("prefix"), (at) => trimPrefix(pathOf(at)));
+  const indexer = new EntryIndexer(table, patterns);
+  const listByPath = (
+    kind: PathMatch["kind"],
+    keyOf: (path: string) => string,
+  ): ReadonlyMap<string, EntryList> => {
+    const groups = Map.groupBy(ofKind(kind), (at) => keyOf(table.entries[at]?.path.value ?? ""));
+    return new Map(Array.from(groups, ([key, entries]) => [key, indexer.list(entries)]));
+  };
+  const prefixes = listByPath("prefix", trimPrefix);
   const lengths = new Set(Array.from(prefixes.keys(), ({ length }) => length));
   return {
     table,
     patterns,
     faults,
-    exact: Map.groupBy(ofKind("exact"), pathOf),
+    exact: listByPath("exact", (path) => path),
     prefixes,
     prefixLengths: [...lengths].sort((left, right) => right - left),
-    regexes: ofKind("regex"),
+    regexes: indexer.list(ofKind("regex")),
   };
 }
 
@@ -81,13 +89,13 @@ export function findRoute(loaded: LoadedRoutes, request: RequestView): number {
   const { exact, prefixes, prefixLengths, regexes } = loaded;
   const { path } = request;
   let found = noRoute;
-  if (exact.size > 0) found = firstOf(loaded, exact.get(path), request, found);
+  if (exact.size > 0) found = search(loaded, exact.get(path), request, found);
   for (let at = 0; at < prefixLengths.length; at++) {
     const length = prefixLengths[at] as number;
     if (!endsSegment(path, length)) continue;
-    found = firstOf(loaded, prefixes.get(path.slice(0, length)), request, found);
+    found = search(loaded, prefixes.get(path.slice(0, length)), request, found);
   }
-  return firstOf(loaded, regexes, request, found);
+  return search(loaded, regexes, request, found);
 }
 
 /** The entry that could not be judged when `findRoute` answered less than `noRoute`; else undefined. */
@@ -95,15 +103,71 @@ export function unjudgedEntry(found: number): number | undefined {
   return found < noRoute ? -2 - found : undefined;
 }
 
-/** The first of the entries that takes the request, if it comes before what was found so far. */
-function firstOf(
+/** The functions below answer the first entry of their list that takes the request, if it comes before `found`; else `found`. */
+function search(
   loaded: LoadedRoutes,
-  entries: readonly number[] | undefined,
+  list: EntryList | undefined,
   request: RequestView,
   found: number,
 ): number {
-  if (entries === undefined) return found;
-  const limit = found === noRoute ? Number.POSITIVE_INFINITY : (unjudgedEntry(found) ?? found);
+  if (list === undefined || list.first >= placeOf(found)) return found;
+  let best = found;
+  for (let at = 0; at < list.indexes.length; at++) {
+    best = searchIndex(loaded, list.indexes[at] as ValueIndex, request, best);
+  }
+  return firstOf(loaded, list.plain, request, best);
+}
+
+/** An entry that is not looked at asks for another value than the request has, and would not take it whatever else it asks. */
+function searchIndex(
+  loaded: LoadedRoutes,
+  index: ValueIndex,
+  request: RequestView,
+  found: number,
+): number {
+  if (index.first >= placeOf(found)) return found;
+  const value = partOf(request, index);
+  if (value === undefined) return found;
+  let best = found;
+  if (index.exact.size > 0) best = search(loaded, index.exact.get(value), request, best);
+  if (index.patterned.length === 0) return best;
+  if (value.length > maxTestedLength) return firstOf(loaded, index.patterned, request, best);
+  const { starts, ends } = index;
+  for (let at = 0; at < starts.lengths.length; at++) {
+    const length = starts.lengths[at] as number;
+    if (length > value.length) continue;
+    best = search(loaded, starts.lists.get(value.slice(0, length)), request, best);
+  }
+  for (let at = 0; at < ends.lengths.length; at++) {
+    const length = ends.lengths[at] as number;
+    if (length > value.length) continue;
+    best = search(loaded, ends.lists.get(value.slice(value.length - length)), request, best);
+  }
+  return best;
+}
+
+function partOf(request: RequestView, { part, name }: ValueIndex): string | undefined {
+  switch (part) {
+    case "host":
+      return hostOf(request.authority);
+    case "path":
+      return request.path;
+    case "method":
+      return request.method;
+    case "header":
+      return request.header(name);
+    case "query":
+      return queryValue(request.query, name);
+  }
+}
+
+function firstOf(
+  loaded: LoadedRoutes,
+  entries: readonly number[],
+  request: RequestView,
+  found: number,
+): number {
+  const limit = placeOf(found);
   for (let at = 0; at < entries.length; at++) {
     const entry = entries[at] as number;
     if (entry >= limit) return found;
@@ -112,6 +176,11 @@ function firstOf(
     if (verdict === Verdict.unjudged) return -2 - entry;
   }
   return found;
+}
+
+/** What comes later than this need not be looked at. */
+function placeOf(found: number): number {
+  return found === noRoute ? Number.POSITIVE_INFINITY : (unjudgedEntry(found) ?? found);
 }
 
 /** Gateway API HTTPPathMatch: whole segments, so that `/abc` takes `/abc` and `/abc/def` and not `/abcd`. */
@@ -128,6 +197,7 @@ export const Verdict = {
   header: 4,
   query: 5,
   unjudged: 6,
+  condition: 7,
 } as const;
 
 export const verdictBits = 3;
@@ -153,6 +223,11 @@ export function judgeEntry(loaded: LoadedRoutes, index: number, request: Request
     if (answer === no) return Verdict.query | (at << verdictBits);
     sum |= answer;
   }
+  if (entry.condition !== undefined) {
+    const answer = judgeCondition(loaded, entry.condition, request);
+    if (answer === no) return Verdict.condition;
+    sum |= answer;
+  }
   return sum === yes && entry.unreadable === "" ? Verdict.match : Verdict.unjudged;
 }
 
@@ -173,6 +248,38 @@ function judgePath(loaded: LoadedRoutes, entry: MatchEntry, path: string): numbe
     case "regex":
       return judgePattern(loaded, entry.pathPattern, path);
   }
+}
+
+/** Three-valued, so that a pattern that cannot be judged makes only those unsure whom it could decide. */
+function judgeCondition(
+  loaded: LoadedRoutes,
+  condition: ConditionEntry,
+  request: RequestView,
+): number {
+  switch (condition.kind) {
+    case "path":
+      return judgePattern(loaded, condition.pattern, request.path);
+    case "method":
+      return condition.method === request.method ? yes : no;
+    case "not":
+      return negated(judgeCondition(loaded, condition.of, request));
+    case "all":
+    case "any": {
+      const deciding = condition.kind === "all" ? no : yes;
+      let sum = negated(deciding);
+      for (let at = 0; at < condition.of.length; at++) {
+        const answer = judgeCondition(loaded, condition.of[at] as ConditionEntry, request);
+        if (answer === deciding) return answer;
+        if (answer === unsure) sum = unsure;
+      }
+      return sum;
+    }
+  }
+}
+
+function negated(answer: number): number {
+  if (answer === unsure) return unsure;
+  return answer === yes ? no : yes;
 }
 
 function judgeValue(loaded: LoadedRoutes, entry: ValueEntry, value: string | undefined): number {
@@ -200,6 +307,14 @@ function hostTakes(hosts: readonly HostMatch[], authority: string): boolean {
 
 /** Names are compared without case, port and the dot that marks a name as absolute. */
 function hostOf(authority: string): string {
-  const host = authority.replace(/:[0-9]*$/, "").toLowerCase();
-  return host.endsWith(".") ? host.slice(0, -1) : host;
+  let end = authority.length;
+  let digits = end;
+  while (digits > 0 && isDigit(authority.charCodeAt(digits - 1))) digits--;
+  if (authority.charCodeAt(digits - 1) === 0x3a) end = digits - 1;
+  if (authority.charCodeAt(end - 1) === 0x2e) end--;
+  return authority.slice(0, end).toLowerCase();
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
 }

@@ -4,6 +4,7 @@
  */
 import { RE2JS } from "re2js";
 import { fail, fault, ok, type Result } from "../std/result.ts";
+import { type PatternLiterals, patternLiterals } from "./pattern-literals.ts";
 
 /** Characters of a pattern. Gateway API allows as many for a path and a query value; patterns in use are a tenth of it. */
 export const maxPatternLength = 1_024;
@@ -17,7 +18,7 @@ export const maxPatternProgram = 1_100;
  */
 export const maxTestedLength = 8_192;
 
-/** `test` says whether the whole value matches. */
+/** What is known to compile is compiled when a value first asks for it. `test` says whether the whole value matches. */
 export type Pattern = { readonly test: (value: string) => boolean };
 
 /**
@@ -28,6 +29,8 @@ export function compilePattern(source: string): Result<Pattern> {
   if (source.length > maxPatternLength) {
     return fail(fault("", `must have at most ${maxPatternLength} characters`));
   }
+  const literals = patternLiterals(source);
+  if (literals?.isSound === true) return ok(lazyPattern(source, literals));
   let expression: RE2JS;
   try {
     expression = RE2JS.compile(source);
@@ -37,7 +40,26 @@ export function compilePattern(source: string): Result<Pattern> {
   if (expression.programSize() > maxPatternProgram) {
     return fail(fault("", `must compile to at most ${maxPatternProgram} instructions`));
   }
-  return ok({ test: (value) => expression.testExact(value) });
+  return ok({ test: (value) => mayMatch(literals, value) && expression.testExact(value) });
+}
+
+/** A compilation takes some 50 µs, and a request needs few of a table's patterns (benchmarks/core/find-route.ts). */
+function lazyPattern(source: string, literals: PatternLiterals): Pattern {
+  if (literals.isWhole) return { test: (value) => value === literals.start };
+  let expression: RE2JS | undefined;
+  return {
+    test: (value) => {
+      if (!mayMatch(literals, value)) return false;
+      expression ??= RE2JS.compile(source);
+      return expression.testExact(value);
+    },
+  };
+}
+
+function mayMatch(literals: PatternLiterals | undefined, value: string): boolean {
+  return (
+    literals === undefined || (value.startsWith(literals.start) && value.endsWith(literals.end))
+  );
 }
 
 function messageOf(error: unknown): string {

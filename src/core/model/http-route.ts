@@ -19,6 +19,8 @@ export type OutboundHttpRule = HttpRule & {
   /** Undefined: a request is sent once. */
   readonly retry: Retry | undefined;
   readonly session: SessionPersistence | undefined;
+  /** What requests carry in `l5d-dst-canonical`, as under a ServiceProfile. No message of a policy can carry it. */
+  readonly canonical?: string;
 };
 
 export type OutboundHttpRoute = {

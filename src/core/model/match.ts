@@ -18,12 +18,21 @@ export type HttpMatch = {
   readonly queryParams: readonly ValueMatch[];
   /** Empty: any method. */
   readonly method: string;
+  /** What a ServiceProfile asks beside (linkerd.io/v1alpha2, `routes[].condition`). No message of a policy can carry it. */
+  readonly condition?: RequestCondition;
   /**
    * Set when a part of the match could not be read: why. What is left then takes in more requests than was meant, so it ranks above every other
    * match and answers 500, lest a request that it was to catch be judged by a weaker rule.
    */
   readonly unreadable?: string;
 };
+
+/** `all` of nothing holds, `any` of nothing does not. A path pattern is a regular expression of the whole path. */
+export type RequestCondition =
+  | { readonly kind: "path"; readonly pattern: string }
+  | { readonly kind: "method"; readonly method: string }
+  | { readonly kind: "all" | "any"; readonly of: readonly RequestCondition[] }
+  | { readonly kind: "not"; readonly of: RequestCondition };
 
 /** `suffix` holds the labels of `*.example.com` without the star: `example.com`. */
 export type HostMatch = {

@@ -10,6 +10,11 @@ export type OutboundPolicy = {
   readonly protocol: "detect" | "http1" | "http2" | "grpc" | "opaque" | "tls";
   /** In policy order: oldest route first, then by namespace/name. */
   readonly httpRoutes: readonly OutboundHttpRoute[];
+  /**
+   * `list`: the first match in the order of routes, rules and matches takes a request, as in a ServiceProfile. Absent: Gateway API's precedence. No
+   * message of a policy can carry it.
+   */
+  readonly routeOrder?: "list";
   /** Undefined: endpoints are never taken out because of their answers. */
   readonly accrual: FailureAccrual | undefined;
   readonly opaque: OpaqueRoute;

@@ -1,17 +1,26 @@
 /**
- * Routes as the data plane reads them: every (route, rule, match) triple, sorted by Gateway API precedence, so that the first entry that
- * matches is the winner and the place in the list is the explanation. Plain data: it is posted to workers by structured clone.
+ * Routes as the data plane reads them: every (route, rule, match) triple, sorted by Gateway API precedence (or as listed, where the source says so), so
+ * that the first entry that matches is the winner and the place in the list is the explanation. Plain data: it is posted to workers by structured clone.
  */
-import type { HostMatch, HttpMatch, PathMatch, ValueMatch } from "../model/match.ts";
+import type {
+  HostMatch,
+  HttpMatch,
+  PathMatch,
+  RequestCondition,
+  ValueMatch,
+} from "../model/match.ts";
 import type { Meta } from "../model/meta.ts";
 
 export type HttpRouteTable = {
+  readonly order: RouteOrder;
   readonly entries: readonly MatchEntry[];
   readonly rules: readonly RuleEntry[];
   readonly routes: readonly RouteEntry[];
   /** Regular expressions of all entries; entries refer to them by index, workers compile each once. */
   readonly patterns: readonly string[];
 };
+
+export type RouteOrder = "precedence" | "list";
 
 export type MatchEntry = {
   readonly path: PathMatch;
@@ -21,6 +30,8 @@ export type MatchEntry = {
   readonly method: string;
   readonly headers: readonly ValueEntry[];
   readonly queryParams: readonly ValueEntry[];
+  /** Undefined: none. */
+  readonly condition: ConditionEntry | undefined;
   /** Empty: any host. All of them rank alike: exact names only, or suffixes of one length only. */
   readonly hosts: readonly HostMatch[];
   /** Index into `rules`. */
@@ -37,6 +48,13 @@ export type ValueEntry = {
   readonly pattern: number;
   readonly value: string;
 };
+
+export type ConditionEntry =
+  /** Index into `patterns`. */
+  | { readonly kind: "path"; readonly pattern: number }
+  | { readonly kind: "method"; readonly method: string }
+  | { readonly kind: "all" | "any"; readonly of: readonly ConditionEntry[] }
+  | { readonly kind: "not"; readonly of: ConditionEntry };
 
 type RuleEntry = {
   /** Index into `routes`. */
@@ -55,7 +73,10 @@ export type RouteSource = {
 };
 
 /** `rules` and `routes` of the table are in the order of the sources, so that callers can build arrays beside them. */
-export function compileHttpRoutes(sources: readonly RouteSource[]): HttpRouteTable {
+export function compileHttpRoutes(
+  sources: readonly RouteSource[],
+  order: RouteOrder = "precedence",
+): HttpRouteTable {
   const intern = new Interner();
   const entries: MatchEntry[] = [];
   const rules: RuleEntry[] = [];
@@ -71,8 +92,11 @@ export function compileHttpRoutes(sources: readonly RouteSource[]): HttpRouteTab
     }
   }
   // The sort is stable: what ties keeps the order of routes, rules and matches, which are the last criteria.
-  entries.sort((left, right) => comparePrecedence(left, right).order);
+  if (order === "precedence") {
+    entries.sort((left, right) => comparePrecedence(left, right).order);
+  }
   return {
+    order,
     entries,
     rules,
     routes: sources.map(({ meta }) => ({ meta })),
@@ -152,7 +176,7 @@ function groupByRank(hosts: readonly HostMatch[]): readonly (readonly HostMatch[
 }
 
 function compileMatch(
-  { path, headers, queryParams, method, unreadable = "" }: HttpMatch,
+  { path, headers, queryParams, method, condition, unreadable = "" }: HttpMatch,
   intern: Interner,
 ): Omit<MatchEntry, "hosts" | "rule" | "match"> {
   return {
@@ -161,8 +185,23 @@ function compileMatch(
     method,
     headers: headers.map((header) => compileValue(header, intern)),
     queryParams: queryParams.map((param) => compileValue(param, intern)),
+    condition: condition && compileCondition(condition, intern),
     unreadable,
   };
+}
+
+function compileCondition(condition: RequestCondition, intern: Interner): ConditionEntry {
+  switch (condition.kind) {
+    case "path":
+      return { kind: "path", pattern: intern.indexOf(condition.pattern) };
+    case "method":
+      return condition;
+    case "all":
+    case "any":
+      return { kind: condition.kind, of: condition.of.map((one) => compileCondition(one, intern)) };
+    case "not":
+      return { kind: "not", of: compileCondition(condition.of, intern) };
+  }
 }
 
 function compileValue({ name, kind, value }: ValueMatch, intern: Interner): ValueEntry {

@@ -5,6 +5,7 @@ import type { InboundHttpRoute } from "../model/http-route.ts";
 import type { InboundPolicy, ServerLabels } from "../model/inbound-policy.ts";
 import { everyRequest } from "../model/match.ts";
 import { defaultMeta } from "../model/meta.ts";
+import type { RateLimit } from "../model/rate-limit.ts";
 import { compileHttpRoutes, type HttpRouteTable } from "./http-route.ts";
 
 /** What one port admits. Parallel arrays: `filters[i]` belongs to `http.rules[i]`, `admits[i]` to `http.routes[i]`. */
@@ -19,6 +20,7 @@ export type InboundTable = {
   readonly admits: readonly (readonly number[])[];
   /** The same for a connection whose bytes are not HTTP. */
   readonly admitsConnection: readonly number[];
+  readonly rateLimit: RateLimit | undefined;
 };
 
 /** What stands in when no route is attached, so that every admitted request has a route. */
@@ -47,5 +49,6 @@ export function inboundTable(policy: InboundPolicy): InboundTable {
     authorizations,
     admits,
     admitsConnection,
+    rateLimit: policy.rateLimit,
   };
 }

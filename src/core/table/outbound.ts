@@ -32,6 +32,13 @@ export type OutboundTable = {
   readonly backends: readonly BackendEntry[];
   /** Undefined: endpoints are never taken out because of their answers. */
   readonly accrual: FailureAccrual | undefined;
+  /** Where connections go whose bytes are not read as requests. Undefined: requests alone are carried, because somebody wrote a policy about them. */
+  readonly opaque: OpaqueEntry | undefined;
+};
+
+export type OpaqueEntry = Pick<OutboundRule, "distribution" | "choices" | "totalWeight"> & {
+  readonly meta: Meta;
+  readonly refusal: OpaqueRoute["refusal"];
 };
 
 export type OutboundRule = {
@@ -43,6 +50,8 @@ export type OutboundRule = {
   /** Undefined: a request is sent once. */
   readonly retry: Retry | undefined;
   readonly session: SessionPersistence | undefined;
+  /** Set under a ServiceProfile: what requests carry in `l5d-dst-canonical`. */
+  readonly canonical?: string | undefined;
 };
 
 export type BackendChoice = {
@@ -86,16 +95,28 @@ export function outboundTable(policy: OutboundPolicy): OutboundTable {
   const routes = isOpaque ? [opaqueAsHttp(policy.opaque)] : policy.httpRoutes;
   const places = new BackendPlaces();
   const rules = routes.flatMap((route) =>
-    route.rules.map(({ filters, backends, timeouts, retry, session }) => ({
+    route.rules.map(({ filters, backends, timeouts, retry, session, canonical }) => ({
       filters: filters.map((filter) => compileFilter(filter, places)),
       ...compileDistribution(backends, places),
       timeouts,
       retry,
       session,
+      canonical,
     })),
   );
-  const http = compileHttpRoutes(routes);
-  return { parent, protocol, http, rules, backends: places.backends, accrual };
+  const http = compileHttpRoutes(routes, policy.routeOrder);
+  const opaque = carriesBytes(policy) ? compileOpaque(policy.opaque, places) : undefined;
+  return { parent, protocol, http, rules, backends: places.backends, accrual, opaque };
+}
+
+/** A protocol that is found out never lets bytes around routes that somebody wrote: what cannot be read is refused (decisions 5). */
+function carriesBytes({ protocol, httpRoutes }: OutboundPolicy): boolean {
+  if (protocol === "opaque" || protocol === "tls") return true;
+  return protocol === "detect" && httpRoutes.every(({ meta }) => meta.type === "default");
+}
+
+function compileOpaque({ meta, refusal, backends }: OpaqueRoute, places: BackendPlaces): OpaqueEntry {
+  return { meta, refusal, ...compileDistribution(backends, places) };
 }
 
 /** Gives each backend one place, however many rules and filters name it. */

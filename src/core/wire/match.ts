@@ -28,7 +28,8 @@ import {
 import { fromOctets, toOctets } from "./octets.ts";
 
 export function toWireMatch(match: HttpMatch): MessageInitShape<typeof HttpRouteMatchSchema> {
-  const { path, headers, queryParams, method, unreadable } = match;
+  const { path, headers, queryParams, method, condition, unreadable } = match;
+  if (condition !== undefined) throw new Error("The condition of a match has no message");
   return {
     // A match that was not understood is not sent on as if it was.
     path: unreadable === undefined ? { kind: { case: path.kind, value: path.value } } : {},
@@ -182,14 +183,14 @@ const registeredByNumber: ReadonlyMap<HttpMethod_Registered, string> = new Map(
   Array.from(registeredByName, ([name, number]) => [number, name]),
 );
 
-function toWireMethod(method: string): MessageInitShape<typeof HttpMethodSchema> {
+export function toWireMethod(method: string): MessageInitShape<typeof HttpMethodSchema> {
   const registered = registeredByName.get(method);
   return registered === undefined
     ? { type: { case: "unregistered", value: method } }
     : { type: { case: "registered", value: registered } };
 }
 
-function fromWireMethod({ type }: HttpMethod): string | undefined {
+export function fromWireMethod({ type }: HttpMethod): string | undefined {
   switch (type.case) {
     case "registered":
       return registeredByNumber.get(type.value);

@@ -66,6 +66,7 @@ export function toWireOutbound(
   policy: OutboundPolicy,
   { extensions }: { readonly extensions: boolean },
 ): WireOutboundPolicy {
+  if (policy.routeOrder !== undefined) throw new Error("The order of a list has no message");
   return create(OutboundPolicySchema, {
     metadata: toWireMeta(policy.parent),
     protocol: toWireProtocol(extensions ? policy : withoutExtensions(policy)),

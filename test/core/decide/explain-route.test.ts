@@ -5,7 +5,12 @@ import {
   explainRoute,
   maxRouteText,
 } from "../../../src/core/decide/explain-route.ts";
-import type { LoadedRoutes, RequestView } from "../../../src/core/decide/find-route.ts";
+import {
+  type LoadedRoutes,
+  loadHttpRoutes,
+  type RequestView,
+} from "../../../src/core/decide/find-route.ts";
+import { compileHttpRoutes } from "../../../src/core/table/http-route.ts";
 import { exact, is, like, load, match, prefix, regex, request, route } from "./routes.ts";
 
 function line(loaded: LoadedRoutes, asked: RequestView): string {
@@ -113,4 +118,33 @@ test("describeEntries() has a line for each entry", (t) => {
     "HTTPRoute demo/b rule 2 match 0: matches",
     "HTTPRoute demo/b rule 0 match 0: the path is not matched by /d",
   ]);
+});
+
+const reads = match({
+  condition: {
+    kind: "all",
+    of: [
+      { kind: "path", pattern: "/a.*" },
+      { kind: "any", of: [{ kind: "method", method: "GET" }] },
+      { kind: "not", of: { kind: "path", pattern: "(" } },
+    ],
+  },
+});
+
+test("describeRoute() tells which condition does not hold, or cannot be judged", (t) => {
+  const loaded = load(route("a", [[reads]]));
+  t.is(
+    line(loaded, request("/b")),
+    "no route of 1 matches; the nearest is HTTPRoute demo/a rule 0 match 0: the condition does not hold: all of (path matches /a.*, any of (method is GET), not (path matches ())",
+  );
+  t.regex(line(loaded, request("/a")), /cannot be judged: the pattern "\(" is not a regular/);
+});
+
+test("describeRoute() tells that the place in the list decided", (t) => {
+  const rules = [[match({})], [match({ path: exact("/") })]];
+  const loaded = loadHttpRoutes(compileHttpRoutes([route("a", rules)], "list"));
+  t.is(
+    line(loaded, request("/")),
+    "HTTPRoute demo/a rule 0 match 0, before HTTPRoute demo/a rule 1 match 0 (earlier in the list)",
+  );
 });

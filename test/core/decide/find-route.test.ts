@@ -5,8 +5,8 @@ import {
   noRoute,
   unjudgedEntry,
 } from "../../../src/core/decide/find-route.ts";
-import { maxTestedLength } from "../../../src/core/decide/pattern.ts";
-import type { HostMatch, HttpMatch } from "../../../src/core/model/match.ts";
+import { compilePattern, maxTestedLength } from "../../../src/core/decide/pattern.ts";
+import type { HostMatch, HttpMatch, RequestCondition } from "../../../src/core/model/match.ts";
 import { ok } from "../../../src/core/std/result.ts";
 import { compileHttpRoutes } from "../../../src/core/table/http-route.ts";
 import {
@@ -287,4 +287,97 @@ test("loadHttpRoutes() compiles each pattern once, with the function that it is 
     return ok({ test: () => true });
   });
   t.deepEqual(compiled, ["a", "b"]);
+});
+
+/** One rule for each number, each told apart by its number alone. */
+function thousand(one: (at: number) => Partial<HttpMatch>): HttpMatch[][] {
+  return Array.from({ length: 1_000 }, (_, at) => [match(one(at))]);
+}
+
+test("findRoute() looks a header up among 1,000 rules instead of judging each", (t) => {
+  const rules = thousand((at) => ({ headers: [is("x-env", "a"), is("x", `value-${at}`)] }));
+  const routes = load(route("a", [...rules, [match({})]]));
+  const asked: string[] = [];
+  const view = {
+    ...request("/"),
+    header: (name: string): string | undefined => {
+      asked.push(name);
+      return name === "x" ? "value-900" : "a";
+    },
+  };
+  t.is(findRoute(routes, view), 900);
+  t.deepEqual(asked, ["x", "x-env", "x"]);
+});
+
+test("findRoute() tests one pattern of 1,000 when they begin or end differently", (t) => {
+  const rules = thousand((at) => ({
+    path: regex(at % 2 === 0 ? `/api/v[0-9]+/thing-${at}` : `^/${at}/things/.*$`),
+  }));
+  const tested: string[] = [];
+  const table = compileHttpRoutes([route("a", rules)]);
+  const routes = loadHttpRoutes(table, (source) => {
+    const pattern = compilePattern(source);
+    if (!pattern.ok) return pattern;
+    const test = (value: string): boolean => {
+      tested.push(source);
+      return pattern.value.test(value);
+    };
+    return ok({ test });
+  });
+  t.is(findRoute(routes, request("/api/v1/thing-500")), 500);
+  t.is(findRoute(routes, request("/501/things/a")), 501);
+  t.is(findRoute(routes, request("/501/thing")), noRoute);
+  t.deepEqual(tested, ["/api/v[0-9]+/thing-500", "^/501/things/.*$"]);
+});
+
+test("findRoute() asks for a query parameter, a method or a host once for 1,000 rules", (t) => {
+  const kinds = {
+    query: thousand((at) => ({ queryParams: [is("q", `${at}`)] })),
+    method: thousand((at) => ({ method: `M${at}` })),
+  };
+  const parts = { method: "M900" };
+  for (const rules of Object.values(kinds)) {
+    t.is(findRoute(load(route("a", rules)), request("/?q=900", parts)), 900);
+    t.is(findRoute(load(route("a", rules)), request("/?q=x")), noRoute);
+  }
+  const hosts = Array.from({ length: 1_000 }, (_, at) =>
+    route(`r${at}`, [[match({})]], [{ kind: "exact", value: `h${at}.demo` }]),
+  );
+  const found = findRoute(load(...hosts), request("/", { authority: "H900.demo.:80" }));
+  t.is(found, 900);
+});
+
+const conditions = "a condition holds beside the other criteria";
+const readsThings: RequestCondition = {
+  kind: "all",
+  of: [
+    { kind: "path", pattern: "/a/[0-9]+" },
+    { kind: "not", of: { kind: "method", method: "POST" } },
+  ],
+};
+test(conditions, takes, { condition: readsThings }, ["/a/1"], true);
+test(conditions, takes, { condition: readsThings }, ["/a/1", { method: "POST" }], false);
+test(conditions, takes, { condition: readsThings }, ["/a/1/b"], false);
+test(conditions, takes, { condition: readsThings, path: prefix("/b") }, ["/a/1"], false);
+test(conditions, takes, { condition: { kind: "any", of: [readsThings] } }, ["/a/1"], true);
+test(conditions, takes, { condition: { kind: "any", of: [] } }, ["/"], false);
+test(conditions, takes, { condition: { kind: "all", of: [] } }, ["/"], true);
+
+test("findRoute() refuses what a condition cannot judge, unless its other parts decide", (t) => {
+  const broken: RequestCondition = { kind: "path", pattern: "(" };
+  const post: RequestCondition = { kind: "method", method: "POST" };
+  const ask = (condition: RequestCondition, method: string): number =>
+    findRoute(load(route("a", [[match({ condition })], [match({})]])), request("/", { method }));
+  t.is(unjudgedEntry(ask(broken, "GET")), 0);
+  t.is(unjudgedEntry(ask({ kind: "not", of: broken }, "GET")), 0);
+  t.is(ask({ kind: "all", of: [broken, post] }, "GET"), 1);
+  t.is(unjudgedEntry(ask({ kind: "all", of: [broken, post] }, "POST")), 0);
+  t.is(ask({ kind: "any", of: [broken, post] }, "POST"), 0);
+  t.is(unjudgedEntry(ask({ kind: "any", of: [broken, post] }, "GET")), 0);
+});
+
+test("findRoute() of a list takes the first match, however general", (t) => {
+  const rules = [[match({ path: prefix("/a") })], [match({ path: exact("/a/b") })]];
+  const routes = loadHttpRoutes(compileHttpRoutes([route("a", rules)], "list"));
+  t.is(routes.table.entries[findRoute(routes, request("/a/b"))]?.rule, 0);
 });

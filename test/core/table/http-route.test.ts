@@ -90,3 +90,41 @@ test("compileHttpRoutes() is sorted by comparePrecedence() and survives a struct
 test("trimPrefix() takes the slashes off the end", (t) => {
   t.deepEqual(["/", "/a", "/a/", "/a//", "", "a"].map(trimPrefix), ["", "/a", "/a", "/a", "", "a"]);
 });
+
+test("compileHttpRoutes() of a list keeps the order of routes, rules and matches", (t) => {
+  const { order, entries } = compileHttpRoutes(
+    [
+      route("a", [[match({}), match({ path: exact("/a") })], [match({ path: exact("/b") })]]),
+      route("b", [[match({ path: exact("/c"), unreadable: "why" })]]),
+    ],
+    "list",
+  );
+  t.is(order, "list");
+  t.deepEqual(
+    entries.map(({ rule, match: at }) => [rule, at]),
+    [
+      [0, 0],
+      [0, 1],
+      [1, 0],
+      [2, 0],
+    ],
+  );
+});
+
+test("compileHttpRoutes() keeps the patterns of conditions with the others", (t) => {
+  const { patterns, entries } = compileHttpRoutes([
+    route("a", [
+      [
+        match({
+          path: regex("/a"),
+          condition: { kind: "not", of: { kind: "all", of: [{ kind: "path", pattern: "/a" }] } },
+        }),
+      ],
+    ]),
+  ]);
+  t.deepEqual(patterns, ["/a"]);
+  t.deepEqual(entries[0]?.condition, {
+    kind: "not",
+    of: { kind: "all", of: [{ kind: "path", pattern: 0 }] },
+  });
+});

@@ -275,3 +275,8 @@ test("outboundTable() survives a structured clone", (t) => {
     { numRuns: 100 },
   );
 });
+
+test("outboundTable() keeps the order of a list, and sorts by precedence without", (t) => {
+  t.is(outboundTable({ ...policy, routeOrder: "list" }).http.order, "list");
+  t.is(outboundTable(policy).http.order, "precedence");
+});
