@@ -2,20 +2,24 @@
 import { statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { readPolicyServiceConfig } from "../config/policy-service.ts";
-import { fail, fault, ok, type Result } from "../core/std/result.ts";
+import { type Fault, fail, fault, ok, type Result } from "../core/std/result.ts";
 import { loadSchemas } from "../edge/schema/schema-set.ts";
 import { explain } from "../explain/explain.ts";
+import { explainInbound } from "../explain/explain-inbound.ts";
 import type { Explanation } from "../explain/explanation.ts";
 import { coloured, plain, print } from "../explain/print.ts";
 import { readQuestion } from "../explain/question.ts";
 import { readWorld, settingsOf } from "../explain/world.ts";
 
 export type ExplainFlags = {
+  readonly id?: string;
   readonly file: string;
   readonly from: string;
   readonly to?: string;
   readonly header: readonly string[];
   readonly ip?: string;
+  readonly at?: string;
+  readonly identity?: string;
   readonly output: string;
 };
 
@@ -54,24 +58,38 @@ async function ask(
   flags: ExplainFlags,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<Result<Explanation>> {
-  const { file, from, to, header: headers, ip, output } = flags;
+  const { id, at, file, from, to, header: headers, ip, identity, output } = flags;
+  if (id !== undefined)
+    return fail(fault("--id", "leave out -f and the request, or --id: both are given"));
   const config = readPolicyServiceConfig(environment);
   if (!config.ok) return config;
   const settings = settingsOf(config.value);
+  if (at !== undefined) {
+    const beside = [...folderFaults(file), ...outputFaults(output)];
+    if (beside.length > 0) return fail(...beside);
+    const world = await readWorld(file, loadSchemas(crdDir), settings);
+    return explainInbound(world, { at, from, identity, to, request, headers, ip });
+  }
   const question = readQuestion({ from, to, request, headers, ip }, settings.clusterDomain);
   const faults = [
     ...(question.ok ? [] : question.faults),
     ...folderFaults(file),
-    ...(output === "text" || output === "json"
+    ...outputFaults(output),
+    ...(identity === undefined
       ? []
-      : [fault("-o", `write text or json instead of ${JSON.stringify(output)}`)]),
+      : [fault("--identity", "leave it out, or name a place with --at")]),
   ];
   if (!question.ok || faults.length > 0) return fail(...faults);
   const world = await readWorld(file, loadSchemas(crdDir), settings);
   return ok(explain(world, question.value));
 }
 
-function folderFaults(dir: string): readonly ReturnType<typeof fault>[] {
+function outputFaults(output: string): readonly Fault[] {
+  if (output === "text" || output === "json") return [];
+  return [fault("-o", `write text or json instead of ${JSON.stringify(output)}`)];
+}
+
+function folderFaults(dir: string): readonly Fault[] {
   const isFolder =
     !dir.includes("\0") && statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true;
   return isFolder

@@ -30,10 +30,18 @@ export function complaints(
       .flatMap(({ parentRef, conditions }) =>
         conditions.filter(isComplaint).map((each) => view(object, describeParent(parentRef), each)),
       );
-    const isNear = namespaces.has(status.namespace === "" ? status.name : status.namespace);
+    const isNear =
+      namespaces.has(status.namespace === "" ? status.name : status.namespace) ||
+      isProfileOf(status, service);
     const own = isNear ? status.conditions.filter(isComplaint) : [];
     return [...ofParents, ...own.map((each) => view(object, "", each))];
   });
+}
+
+/** Whose namespace may be that of the clients. */
+function isProfileOf({ kind, name }: ObjectStatus, service: ServiceAuthority | undefined): boolean {
+  if (kind !== "ServiceProfile" || service === undefined) return false;
+  return name.startsWith(`${service.name}.${service.namespace}.svc.`);
 }
 
 /** Gateway API: PartiallyInvalid is the one condition that is bad news when it is True. */

@@ -3,7 +3,9 @@
  * run; this folder only follows a request from one to the next, as `proxy/outbound.ts` and `proxy/inbound.ts` do.
  */
 import type { Peer } from "../core/decide/admit.ts";
+import { toPercent } from "../core/decide/describe-filter.ts";
 import { describeRoute } from "../core/decide/explain-route.ts";
+import { sessionFaults } from "../core/decide/filter-fault.ts";
 import {
   findRoute,
   type LoadedRoutes,
@@ -37,7 +39,7 @@ import type { Question } from "./question.ts";
 import { describeRetry } from "./retry.ts";
 import { routesSetAside } from "./set-aside.ts";
 import { type TravellingRequest, viewOf } from "./travelling-request.ts";
-import { type FilterSituation, toPercent, walkFilters } from "./walk-filters.ts";
+import { type FilterSituation, walkFilters } from "./walk-filters.ts";
 import type { World } from "./world.ts";
 
 export function explain(world: World, question: Question): Explanation {
@@ -119,6 +121,7 @@ class Explainer {
       ...noRule,
       service: describeMeta(table.parent),
       protocol: table.protocol,
+      profile: profileOf(table),
       considered,
       setAside: service === undefined ? [] : routesSetAside(this.#world, table, service),
       circuitBreaker: table.accrual !== undefined,
@@ -137,7 +140,8 @@ class Explainer {
     const { request } = this.#question;
     const situation = this.#situation(table, found);
     const by = this.#routeName(table, found);
-    const walk = walkFilters(rule.filters, request, situation);
+    const filters = [...sessionFaults(rule), ...rule.filters];
+    const walk = walkFilters(filters, request, situation);
     for (const { share, status, reason } of walk.answers) {
       this.#fates.answer(share, status, { by, reason });
     }
@@ -278,6 +282,12 @@ class Explainer {
       })),
     };
   }
+}
+
+/** Its last entry takes what its routes leave, and bears its name alone. */
+function profileOf({ http }: OutboundTable): string {
+  const last = http.routes.at(-1);
+  return http.order === "list" && last !== undefined ? describeMeta(last.meta) : "";
 }
 
 type OnTheWay = {

@@ -4,6 +4,8 @@
  * empty string; no field is ever missing.
  */
 
+import type { AdmissionView } from "../core/decide/explain-admission.ts";
+
 export type Explanation = {
   readonly question: AskedQuestion;
   readonly verdict: Verdict;
@@ -61,6 +63,8 @@ export type OutboundView = {
   /** `Service demo/backend-a:8080`. */
   readonly service: string;
   readonly protocol: string;
+  /** The ServiceProfile whose routes and splits hold in place of HTTPRoutes: `ServiceProfile demo/a.demo.svc.cluster.local`. Empty: none. */
+  readonly profile: string;
   /** Every entry that was judged, in the order in which they are tried. */
   readonly considered: readonly EntryView[];
   /** Null: no entry takes the request, or the first that might cannot be judged. */
@@ -85,7 +89,7 @@ export type OutboundView = {
 };
 
 /** The first criterion that does not hold, `match`, or `unjudged` when the rest cannot be judged. */
-type Outcome = "match" | "unjudged" | "host" | "path" | "method" | "header" | "query";
+type Outcome = "match" | "unjudged" | "host" | "path" | "method" | "header" | "query" | "condition";
 
 export type EntryView = EntryName & {
   readonly outcome: Outcome;
@@ -150,7 +154,11 @@ export type InboundView = {
   /** How the route was found, in one line. */
   readonly route: string;
   readonly considered: readonly EntryView[];
+  /** Each that was tried, with the first condition that the client does not meet. */
+  readonly authorizations: readonly AdmissionView[];
   readonly admitted: boolean;
+  /** Admitted, and would be denied if the policies were enforced. */
+  readonly audited: boolean;
   /** The authorization that admits, or why none does. */
   readonly reason: string;
   readonly filters: readonly FilterView[];

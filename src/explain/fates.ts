@@ -1,6 +1,7 @@
 /** What becomes of requests like the one that was asked about, in shares of all of them. */
+
+import { toPercent } from "../core/decide/describe-filter.ts";
 import type { Fate, Verdict } from "./explanation.ts";
-import { toPercent } from "./walk-filters.ts";
 
 type Cause = { readonly by: string; readonly reason: string };
 

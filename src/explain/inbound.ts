@@ -6,6 +6,7 @@ import {
   notAdmitted,
   type Peer,
 } from "../core/decide/admit.ts";
+import { type AdmissionView, explainAdmission } from "../core/decide/explain-admission.ts";
 import { describeRoute } from "../core/decide/explain-route.ts";
 import { findRoute, loadHttpRoutes, noRoute } from "../core/decide/find-route.ts";
 import type { Endpoint } from "../core/model/endpoint.ts";
@@ -21,7 +22,6 @@ import type { World } from "./world.ts";
 
 export type Arrival = {
   readonly backend: string;
-  readonly endpoints: readonly Endpoint[];
   readonly request: TravellingRequest;
   readonly caller: Peer;
 };
@@ -44,15 +44,38 @@ type Verdict = {
   readonly answers: readonly FilterAnswer[];
 };
 
-export function receive(world: World, arrival: Arrival): Reception {
-  const asked = arrival.endpoints.slice(0, maxAskedEndpoints);
+/** A port where requests arrive. */
+export type Place = {
+  /** Undefined: nobody knows what stands there. */
+  readonly pod: Pod | undefined;
+  readonly ip: string;
+  readonly port: number;
+  /** Whether a sidecar stands in front. */
+  readonly isMeshed: boolean;
+};
+
+export function receive(
+  world: World,
+  { endpoints, ...arrival }: Arrival & { readonly endpoints: readonly Endpoint[] },
+): Reception {
+  const places = endpoints.map(({ ip, port, tls }) => ({
+    pod: world.store.podsByIp.get(ip),
+    ip,
+    port,
+    isMeshed: tls !== undefined,
+  }));
+  return receivePlaces(world, arrival, places);
+}
+
+export function receivePlaces(world: World, arrival: Arrival, places: readonly Place[]): Reception {
+  const asked = places.slice(0, maxAskedEndpoints);
   const groups = new Map<string, { readonly verdict: Verdict; readonly names: string[] }>();
   const pods: Pod[] = [];
-  for (const endpoint of asked) {
-    const pod = world.store.podsByIp.get(endpoint.ip);
+  for (const place of asked) {
+    const { pod, ip } = place;
     if (pod !== undefined) pods.push(pod);
-    const name = pod === undefined ? endpoint.ip : `${pod.meta.namespace}/${pod.meta.name}`;
-    const verdict = receiveAt(world, arrival, { endpoint, pod });
+    const name = pod === undefined ? ip : `${pod.meta.namespace}/${pod.meta.name}`;
+    const verdict = receiveAt(world, arrival, place);
     const key = JSON.stringify(verdict);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { verdict, names: [name] });
@@ -74,27 +97,27 @@ export function receive(world: World, arrival: Arrival): Reception {
   };
 }
 
-type Place = { readonly endpoint: Endpoint; readonly pod: Pod | undefined };
-
-function receiveAt(world: World, arrival: Arrival, { endpoint, pod }: Place): Verdict {
+function receiveAt(world: World, arrival: Arrival, { pod, port, isMeshed }: Place): Verdict {
   const blank = {
     backend: arrival.backend,
-    port: endpoint.port,
+    port,
     enforced: false,
     server: "",
     route: "",
     considered: [],
+    authorizations: [],
     admitted: true,
+    audited: false,
     reason: "no sidecar stands in front: the request arrives in plain text and nothing is asked",
     filters: [],
   };
-  if (pod === undefined || endpoint.tls === undefined) {
+  if (pod === undefined || !isMeshed) {
     return { view: blank, onward: 1, answers: [] };
   }
   const { namespace, name } = pod.meta;
   const stages = inboundStages(world.store, world.settings, {
     workload: { namespace, pod: name },
-    port: endpoint.port,
+    port,
   });
   if ("unknown" in stages) {
     const view = { ...blank, enforced: true, admitted: false, reason: stages.unknown };
@@ -115,12 +138,14 @@ function receiveConnection(
   view: Verdict["view"],
 ): Verdict {
   const admitted = admitConnection(table, caller);
+  const authorizations = explainAdmission(table, table.admitsConnection, caller, admitted);
   if (admitted !== notAdmitted) {
     const reason = `${authorizationName(table, admitted)} admits the connection`;
-    return { view: { ...view, reason }, onward: 1, answers: [] };
+    const audited = isAudited(authorizations);
+    return { view: { ...view, authorizations, audited, reason }, onward: 1, answers: [] };
   }
   const reason = explainDenial(table, table.admitsConnection, caller);
-  return refused({ ...view, admitted: false, reason }, 403);
+  return refused({ ...view, authorizations, admitted: false, reason }, 403);
 }
 
 function receiveRequest(
@@ -140,9 +165,11 @@ function receiveRequest(
   const rule = entry?.rule ?? -1;
   const place = table.http.rules[rule]?.route ?? -1;
   const admitted = admitRequest(table, place, caller);
+  const authorizations = explainAdmission(table, table.admits[place] ?? [], caller, admitted);
   if (admitted === notAdmitted) {
     const reason = explainDenial(table, table.admits[place] ?? [], caller);
-    return refused({ ...view, route, considered, admitted: false, reason }, 403);
+    const denied = { ...view, route, considered, authorizations, admitted: false, reason };
+    return refused(denied, 403);
   }
   const walk = walkFilters(table.filters[rule] ?? [], request, {
     asMatched: request,
@@ -152,10 +179,23 @@ function receiveRequest(
   });
   const reason = `${authorizationName(table, admitted)} admits the client`;
   return {
-    view: { ...view, route, considered, reason, filters: walk.steps },
+    view: {
+      ...view,
+      route,
+      considered,
+      authorizations,
+      audited: isAudited(authorizations),
+      reason,
+      filters: walk.steps,
+    },
     onward: walk.onward,
     answers: walk.answers,
   };
+}
+
+/** Nobody but the audit mode admits. */
+function isAudited(authorizations: readonly AdmissionView[]): boolean {
+  return authorizations.every(({ obstacle, isAudit }) => isAudit || obstacle !== "");
 }
 
 function refused(view: Verdict["view"], status: number): Verdict {

@@ -70,6 +70,11 @@ function outboundLines(view: OutboundView, paint: Paint): readonly string[] {
       ...entryLines(view.considered, view.winner, paint),
       ...aside,
     ]),
+    ...section(
+      paint,
+      "Profile",
+      view.profile === "" ? [] : [`${view.profile} holds in place of HTTPRoutes`],
+    ),
     ...section(paint, "Taken by", view.winner === null ? [] : [view.winner.text]),
     ...section(paint, "Filters of the rule", view.filters.map(filterLine)),
     ...section(paint, "Limits", limitLines(view)),
@@ -147,12 +152,21 @@ function backendLines(view: BackendView, paint: Paint): readonly string[] {
 }
 
 function inboundLines(view: InboundView, paint: Paint): readonly string[] {
-  const { backend, pods, port, server, route, admitted, reason, filters } = view;
+  const { backend, pods, port, server, route, authorizations, admitted, audited, reason, filters } =
+    view;
   const title = `At port ${port} of ${pods.join(", ")} (${backend})`;
   return section(paint, title, [
     ...(server === "" ? [] : [`policy: ${server}`]),
     ...(route === "" || route === reason ? [] : [`route: ${route}`]),
-    admitted ? paint.good(`passes: ${reason}`) : paint.bad(`refused: ${reason}`),
+    // A denial names them all anyway; what admits may be one of several.
+    ...(admitted && authorizations.length > 1
+      ? authorizations.map(({ text }) => paint.faint(`the client ${text}`))
+      : []),
+    admitted
+      ? paint.good(
+          `passes${audited ? ", and would be refused if policies were enforced" : ""}: ${reason}`,
+        )
+      : paint.bad(`refused: ${reason}`),
     ...filters.map(filterLine),
   ]);
 }
@@ -173,13 +187,13 @@ function filterLine({ kind, text }: FilterView): string {
   return `${kind}: ${text}`;
 }
 
-function section(paint: Paint, title: string, lines: readonly string[]): readonly string[] {
+export function section(paint: Paint, title: string, lines: readonly string[]): readonly string[] {
   return lines.length === 0 ? [] : ["", paint.heading(title), ...lines.map((line) => `  ${line}`)];
 }
 
 /** What files and peers wrote must not move the cursor, nor turn the direction of the text. */
-function harmless(explanation: Explanation): Explanation {
-  return JSON.parse(JSON.stringify(explanation), (_key, value: unknown) =>
+export function harmless<T extends object>(told: T): T {
+  return JSON.parse(JSON.stringify(told), (_key, value: unknown) =>
     typeof value === "string" ? value.replaceAll(/[\p{Cc}\p{Cf}]/gu, "?") : value,
   );
 }

@@ -23,6 +23,8 @@ export type Words = {
   readonly ip: string | undefined;
 };
 
+type Asked = Pick<Words, "to" | "request" | "headers">;
+
 export type Question = {
   readonly client: { readonly namespace: string; readonly serviceAccount: string };
   /** Undefined: that of a pod of the account. */
@@ -39,7 +41,7 @@ export type Question = {
 const privatePrefix = "l5d-";
 
 /** What can be wrong without a doubt about the request itself. */
-const partsBeside: ReadonlySet<string> = new Set(["--from", "--ip"]);
+const partsBeside: ReadonlySet<string> = new Set(["--from", "--ip", "--at", "--identity"]);
 
 const usualMethods: ReadonlySet<string> = new Set(
   "GET HEAD POST PUT DELETE OPTIONS TRACE PATCH".split(" "),
@@ -85,7 +87,7 @@ function readIp(text: string | undefined, faults: Fault[]): Ip | undefined {
   return ip;
 }
 
-function readHead(words: Words, faults: Fault[]): RequestHead | undefined {
+function readHead(words: Asked, faults: Fault[]): RequestHead | undefined {
   const [first = "", second] = words.request;
   const [method, target] = second === undefined ? ["GET", first] : [first, second];
   if (words.request.length > 2) {
@@ -113,7 +115,7 @@ function readHead(words: Words, faults: Fault[]): RequestHead | undefined {
 function parse(
   method: string,
   target: string,
-  { to, headers }: Words,
+  { to, headers }: Asked,
   faults: Fault[],
 ): RequestHead | undefined {
   const named = headers.some((header) => /^host:/i.test(header));
@@ -174,6 +176,21 @@ function readDestination(
     return fail(fault("--to", `is ${to}, and the URL names ${named}: leave one of them out`));
   }
   return ok(named);
+}
+
+/** The request alone, wherever it goes. Undefined: the faults say why. */
+export function readRequest(
+  words: Asked,
+  faults: Fault[],
+): Pick<Question, "request" | "headers" | "notes"> | undefined {
+  const head = readHead(words, faults);
+  if (head === undefined) return undefined;
+  const { kept, notes } = fieldsOf(head);
+  return {
+    request: requestOf(head, kept),
+    headers: kept,
+    notes: [...methodNotes(head.method), ...notes],
+  };
 }
 
 function requestOf(head: RequestHead, kept: readonly NamedValue[]): TravellingRequest {

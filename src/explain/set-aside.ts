@@ -19,7 +19,10 @@ export function routesSetAside(
   return (world.store.routes.get(key) ?? [])
     .map((route) => ({
       route: describeMeta(metaOf(route)),
-      reason: reasonOf(world, service, route),
+      reason:
+        table.http.order === "list"
+          ? "a ServiceProfile speaks for the Service in place of HTTPRoutes"
+          : reasonOf(world, service, route),
     }))
     .filter(({ route }) => !inForce.has(route));
 }

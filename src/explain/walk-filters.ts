@@ -1,26 +1,23 @@
 /** What filters do to one request, in their order: what they change, and whether they answer in place of a backend. */
 import { failureHits, redirectLocation } from "../core/decide/apply-filters.ts";
 import { isPreflight, preflight } from "../core/decide/cors.ts";
+import {
+  type AnyFilter,
+  backendName,
+  describeModifier,
+  describeRatio,
+  describeShare,
+  shareOf,
+} from "../core/decide/describe-filter.ts";
+import { filterFault } from "../core/decide/filter-fault.ts";
 import { rewriteHost, rewriteTarget } from "../core/decide/url-rewrite.ts";
 import type { Backend } from "../core/model/backend.ts";
-import type {
-  Cors,
-  FailureInjector,
-  Filter,
-  HeaderModifier,
-  Redirect,
-  UrlRewrite,
-} from "../core/model/filter.ts";
-import { describeMeta } from "../core/model/meta.ts";
+import type { Cors, FailureInjector, Redirect, UrlRewrite } from "../core/model/filter.ts";
 import { formatDurationMs } from "../core/std/duration.ts";
 import { isFieldValue } from "../core/std/field.ts";
 import { unreachable } from "../core/std/unreachable.ts";
-import type { FilterEntry } from "../core/table/outbound.ts";
 import type { FilterView } from "./explanation.ts";
 import { modifyHeaders, type TravellingRequest, withHost } from "./travelling-request.ts";
-
-/** Filters of an outbound table, or of an inbound one. */
-type AnyFilter = FilterEntry | Filter;
 
 export type FilterSituation = {
   /** As the rule met it: prefixes and redirects refer to that, whatever filters have changed since. */
@@ -74,13 +71,18 @@ class Walker implements Walk {
   }
 
   take(filter: AnyFilter): void {
+    const fault = filterFault(filter);
+    if (fault !== undefined) {
+      this.#answer(filter.kind, 1, { status: 500, reason: fault });
+      return;
+    }
     switch (filter.kind) {
       case "request-headers":
         this.request = modifyHeaders(this.request, filter.modifier);
-        this.#say(filter.kind, modifierText("request", filter.modifier));
+        this.#say(filter.kind, describeModifier("request", filter.modifier));
         break;
       case "response-headers":
-        this.#say(filter.kind, modifierText("response", filter.modifier));
+        this.#say(filter.kind, describeModifier("response", filter.modifier));
         break;
       case "redirect":
         this.#redirect(filter.redirect);
@@ -92,7 +94,7 @@ class Walker implements Walk {
         this.#rewrite(filter.rewrite);
         break;
       case "mirror": {
-        const share = ratioText(filter.mirror);
+        const share = describeRatio(filter.mirror);
         this.#say(filter.kind, `sends a copy of ${share} to ${this.#nameOf(filter.mirror)}`);
         break;
       }
@@ -113,7 +115,7 @@ class Walker implements Walk {
       }
       case "delay": {
         const wait = formatDurationMs(filter.delay.delayMs);
-        this.#say(filter.kind, `makes ${ratioText(filter.delay)} wait ${wait}`);
+        this.#say(filter.kind, `makes ${describeRatio(filter.delay)} wait ${wait}`);
         break;
       }
       default:
@@ -183,7 +185,7 @@ class Walker implements Walk {
 
   #answer(kind: string, share: number, answer: Omit<FilterAnswer, "share">): void {
     const { status, reason } = answer;
-    this.#say(kind, `answers ${shareText(share)} with ${status}: ${reason}`);
+    this.#say(kind, `answers ${describeShare(share)} with ${status}: ${reason}`);
     if (share > 0) this.answers.push({ share: share * this.onward, ...answer });
     this.onward *= 1 - share;
   }
@@ -192,43 +194,12 @@ class Walker implements Walk {
     this.steps.push({ kind, text });
   }
 
-  #nameOf({ backend }: { readonly backend: number | Backend }): string {
-    return typeof backend === "number"
-      ? this.#situation.nameOf(backend)
-      : describeMeta(backend.meta);
+  #nameOf(of: { readonly backend: number | Backend }): string {
+    return backendName(of, this.#situation.nameOf);
   }
-}
-
-type Ratio = { readonly numerator: number; readonly denominator: number };
-
-/** As failureHits() counts: what cannot be computed is everything. */
-function shareOf({ numerator, denominator }: Ratio): number {
-  return denominator <= 0 ? 1 : Math.min(1, Math.max(0, numerator / denominator));
-}
-
-function ratioText(ratio: Ratio): string {
-  return shareText(shareOf(ratio));
-}
-
-function shareText(share: number): string {
-  return share === 1 ? "every request" : `${toPercent(share)} % of requests`;
-}
-
-/** Two digits after the point are enough for people, and for a weight of 1 in 10,000. */
-export function toPercent(share: number): number {
-  return Math.round(share * 10_000) / 100;
 }
 
 /** A policy may name any number; the proxy answers 500 when it is no final status. */
 function finalStatus(status: number): number {
   return Number.isInteger(status) && status >= 200 && status <= 599 ? status : 500;
-}
-
-function modifierText(of: "request" | "response", { remove, set, add }: HeaderModifier): string {
-  const parts = [
-    ...remove.map((name) => `removes ${name}`),
-    ...set.map(({ name, value }) => `sets ${name}: ${value}`),
-    ...add.map(({ name, value }) => `adds ${name}: ${value}`),
-  ];
-  return `${of}: ${parts.length === 0 ? "changes nothing" : parts.join(", ")}`;
 }

@@ -295,3 +295,50 @@ test("explain() shows headers as they were typed", (t) => {
     { name: "x-one", value: "ä" },
   ]);
 });
+
+const booksProfile = `---
+apiVersion: linkerd.io/v1alpha2
+kind: ServiceProfile
+metadata: { name: a.demo.svc.cluster.local, namespace: demo }
+spec:
+  routes:
+    - { name: other, condition: { method: POST } }
+    - { name: books, condition: { pathRegex: "/books/.*" }, isRetryable: true, timeout: 1s }
+  dstOverrides:
+    - { authority: "a.demo.svc.cluster.local:8080", weight: 3 }
+    - { authority: "b.demo.svc.cluster.local:8080", weight: 1 }
+`;
+
+test("explain() says that a ServiceProfile took over, and which of its routes takes the request", (t) => {
+  const world = worldOf(smallMesh, route("r", "a", `[{ ${toB} }]`), booksProfile);
+  const { outbound } = ask(world, "/books/1");
+  const profile = "ServiceProfile demo/a.demo.svc.cluster.local";
+  t.is(outbound?.profile, profile);
+  t.like(outbound?.winner, { route: `${profile} "books"` });
+  t.is(outbound?.timeouts.requestMs, 1_000);
+  t.like(outbound?.retry, { limit: 10, budgetPercent: 20 });
+  t.deepEqual(
+    outbound?.backends.map(({ backend, percent }) => [backend, percent]),
+    [
+      ["Service demo/a:8080", 75],
+      ["Service demo/b:8080", 25],
+    ],
+  );
+  t.like(outbound?.setAside[0], {
+    route: "HTTPRoute demo/r",
+    reason: "a ServiceProfile speaks for the Service in place of HTTPRoutes",
+  });
+  t.is(ask(world, "/else").outbound?.winner?.route, profile);
+  t.is(ask(worldOf(smallMesh), "/").outbound?.profile, "");
+});
+
+test("explain() complains of a ServiceProfile of the client's namespace", (t) => {
+  const bad = booksProfile
+    .replace("namespace: demo", "namespace: clients")
+    .replace("books/.*", "(");
+  const { conditions } = ask(worldOf(smallMesh, bad), "/", { from: "clients/client" });
+  t.like(conditions[0], {
+    object: "ServiceProfile clients/a.demo.svc.cluster.local",
+    type: "PartiallyInvalid",
+  });
+});

@@ -1,5 +1,6 @@
 import test from "ava";
 import { type Filter, failAlways } from "../../src/core/model/filter.ts";
+import type { FilterEntry } from "../../src/core/table/outbound.ts";
 import type { TravellingRequest } from "../../src/explain/travelling-request.ts";
 import { type Walk, walkFilters } from "../../src/explain/walk-filters.ts";
 
@@ -11,7 +12,7 @@ const request: TravellingRequest = {
   headers: new Map([["host", "web.demo:8080"]]),
 };
 
-function walk(filters: readonly Filter[], of: TravellingRequest = request): Walk {
+function walk(filters: readonly (Filter | FilterEntry)[], of: TravellingRequest = request): Walk {
   return walkFilters(filters, of, {
     asMatched: of,
     matchedPrefix: "/a",
@@ -121,20 +122,16 @@ test("walkFilters() answers a preflight request and passes other requests on", (
 });
 
 test("walkFilters() tells of copies, delays, questions to others and direct responses", (t) => {
-  const backend = {
-    meta: { type: "default", name: "other" },
-    dispatch: { kind: "fail" },
-  } as const;
   const auth = {
     protocol: "http",
-    backend,
+    backend: 2,
     pathPrefix: "",
     requestHeaders: [],
     responseHeaders: [],
     maxBodyBytes: 0,
   } as const;
   const { steps, answers } = walk([
-    { kind: "mirror", mirror: { backend, numerator: 1, denominator: 4 } },
+    { kind: "mirror", mirror: { backend: 1, numerator: 1, denominator: 4 } },
     { kind: "delay", delay: { delayMs: 1_500, numerator: 1, denominator: 1 } },
     { kind: "external-auth", auth },
     { kind: "response-headers", modifier: { ...nothing, remove: ["server"] } },
@@ -143,12 +140,31 @@ test("walkFilters() tells of copies, delays, questions to others and direct resp
   t.deepEqual(
     steps.map(({ text }) => text),
     [
-      "sends a copy of 25 % of requests to default other",
+      "sends a copy of 25 % of requests to backend 1",
       "makes every request wait 1s500ms",
-      "asks default other first, which may refuse the request",
+      "asks backend 2 first, which may refuse the request",
       "response: removes server",
       "answers every request with 204: the route answers with 204 itself",
     ],
   );
   t.is(answers[0]?.status, 204);
+});
+
+test("walkFilters() answers 500 for filters that the proxy refuses when it loads them", (t) => {
+  const response = { status: 200, body: "ä".repeat(16_385), contentType: "" };
+  const refused: readonly Filter[] = [
+    { kind: "request-headers", modifier: { ...nothing, remove: ["Host"] } },
+    { kind: "response-headers", modifier: { ...nothing, set: [{ name: "l5d-x", value: "" }] } },
+    { kind: "url-rewrite", rewrite: { host: "", path: { kind: "full", value: "/a b" } } },
+    { kind: "direct-response", response },
+  ];
+  t.deepEqual(
+    refused.map((filter) => walk([filter]).answers),
+    [
+      "a filter may set the header 'host', but not add or remove it",
+      "a filter may not change the header 'l5d-x'",
+      "a filter rewrites the path to something that is not visible ASCII",
+      "a filter answers with more than 32768 bytes",
+    ].map((reason) => [{ share: 1, status: 500, reason }]),
+  );
 });

@@ -7,8 +7,13 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { EndpointSet } from "../../src/core/model/endpoint.ts";
 import type { InboundPolicy } from "../../src/core/model/inbound-policy.ts";
 import type { OutboundPolicy } from "../../src/core/model/outbound-policy.ts";
+import type { Profile } from "../../src/core/model/profile.ts";
 import { toWireUpdates } from "../../src/core/wire/endpoint.ts";
-import { Destination, type Update } from "../../src/core/wire/gen/linkerd/destination_pb.ts";
+import {
+  Destination,
+  type DestinationProfile,
+  type Update,
+} from "../../src/core/wire/gen/linkerd/destination_pb.ts";
 import {
   type CertifyRequest,
   type CertifyResponse,
@@ -22,6 +27,7 @@ import {
 } from "../../src/core/wire/gen/linkerd/outbound_pb.ts";
 import { toWireInbound } from "../../src/core/wire/inbound.ts";
 import { fromWireTrafficSpec, toWireOutbound } from "../../src/core/wire/outbound.ts";
+import { toWireProfile } from "../../src/core/wire/profile.ts";
 import { bindService, type GrpcServer, startGrpcServer } from "../../src/edge/grpc/server.ts";
 import { type GrpcFailure, grpcCode, grpcFailure } from "../../src/edge/grpc/status.ts";
 import { issueCertificate, randomSerial } from "../../src/edge/x509/certificate.ts";
@@ -65,6 +71,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly #inbound = new Map<number, Topic<Server>>();
   readonly #endpoints = new Map<string, Topic<Update>>();
   readonly #sets = new Map<string, EndpointSet>();
+  readonly #profiles = new Map<string, Topic<DestinationProfile>>();
   readonly #servers = new Map<"policy" | "destination" | "identity", GrpcServer>();
   /** What every watch sent as `weft-api`. */
   readonly versions = new Set<string | undefined>();
@@ -114,14 +121,29 @@ export class ControlPlane implements AsyncDisposable {
     topic(this.#endpoints, authority).change(toWireUpdates(undefined, set), told);
   }
 
+  /** From now on profiles are known by this service: one that is not set is waited for. */
+  setProfile(target: string, profile: Profile | GrpcFailure): void {
+    const state = "code" in profile ? profile : [toWireProfile(profile)];
+    topic(this.#profiles, target).change(state);
+  }
+
+  /** What a server of another make sends. */
+  setRawProfile(target: string, message: DestinationProfile): void {
+    topic(this.#profiles, target).change([message]);
+  }
+
   refuseEndpoints(authority: string): void {
     const failure = grpcFailure(grpcCode.invalidArgument, "no such authority");
     topic(this.#endpoints, authority).change(failure);
   }
 
   /** How many streams are open about this target, or authority. */
-  watching(kind: "outbound" | "endpoints", name: string): number {
-    const topics = kind === "outbound" ? this.#outbound : this.#endpoints;
+  watching(kind: "outbound" | "endpoints" | "profile", name: string): number {
+    const topics = {
+      outbound: this.#outbound,
+      endpoints: this.#endpoints,
+      profile: this.#profiles,
+    }[kind];
     return topics.get(name)?.streams.size ?? 0;
   }
 
@@ -208,7 +230,10 @@ export class ControlPlane implements AsyncDisposable {
         this.versions.add(stream.metadata("weft-api"));
         topic(this.#endpoints, path).open(stream);
       },
-      getProfile: (_request, stream) => stream.fail(grpcCode.unimplemented, "no profiles"),
+      getProfile: ({ path }, stream) => {
+        if (this.#profiles.size > 0) topic(this.#profiles, path).open(stream);
+        else stream.fail(grpcCode.unimplemented, "no profiles");
+      },
     });
   }
 }

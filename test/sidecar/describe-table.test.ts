@@ -49,6 +49,20 @@ test(
   "header a is 1, header b matches 2+, query c is 3",
 );
 
+test(
+  matches,
+  {
+    condition: {
+      kind: "any",
+      of: [
+        { kind: "path", pattern: "/a+" },
+        { kind: "not", of: { kind: "method", method: "GET" } },
+      ],
+    },
+  },
+  "any of (path matches /a+, not (method is GET))",
+);
+
 test("describeOutbound() writes hosts", (t) => {
   const policy = policyWith([{ match: everyRequest, authorities: [] }]);
   const hosts = [

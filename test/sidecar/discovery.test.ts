@@ -3,6 +3,7 @@ import test from "ava";
 import { endpointKey } from "../../src/core/model/endpoint.ts";
 import { staticAuthority } from "../../src/core/table/static-hosts.ts";
 import { OutboundPolicySchema } from "../../src/core/wire/gen/linkerd/outbound_pb.ts";
+import { openChannel } from "../../src/edge/grpc/client.ts";
 import { type LookUp, makeLookUp } from "../../src/edge/net/dns.ts";
 import { ControlService } from "../../src/sidecar/control-service.ts";
 import { Discovery, type DiscoveryOptions, endpointWaitMs } from "../../src/sidecar/discovery.ts";
@@ -32,8 +33,12 @@ class Rig implements AsyncDisposable {
   constructor(plane: ControlPlane, options: Partial<DiscoveryOptions>, lookUp: LookUp) {
     this.plane = plane;
     const { clock: surroundings, publisher, log } = this;
-    const policy = new ControlService("policy", plane.address("policy"), log);
-    const destination = new ControlService("destination", plane.address("destination"), log);
+    const policy = new ControlService("policy", openChannel(plane.address("policy")), log);
+    const destination = new ControlService(
+      "destination",
+      openChannel(plane.address("destination")),
+      log,
+    );
     this.#services = [policy, destination];
     const told = { surroundings, publisher, log };
     this.endpoints = new EndpointWatches({
@@ -48,6 +53,7 @@ class Rig implements AsyncDisposable {
       ...told,
       service: policy,
       endpoints: this.endpoints,
+      profiles: { service: destination, context: '{"ns":"demo"}' },
       workload,
       idleMs,
       ...options,

@@ -43,10 +43,14 @@ export async function runShard(start: ShardStart): Promise<void> {
         return;
       case "drop-endpoints":
         return;
+      case "ask-decision":
+        post({ kind: "decision", ask: message.ask, answer: { state: "unknown" } });
+        return;
       case "identity":
       case "outbound":
       case "endpoints":
       case "inbound":
+      case "keys":
         post({ kind: "applied", scope: snapshotScope(message), revision: message.revision });
     }
   };

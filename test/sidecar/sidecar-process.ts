@@ -21,6 +21,8 @@ const main = fileURLToPath(new URL("../../src/app/main.ts", import.meta.url));
 export class SidecarProcess implements AsyncDisposable {
   readonly child: ChildProcess;
   readonly lines: LogLine[] = [];
+  /** Standard output: the access log, if it is on. */
+  readonly accessLines: string[] = [];
   /** What else was printed, such as the address of the inspector. */
   readonly text: string[] = [];
   readonly ended: Promise<number | null>;
@@ -32,6 +34,11 @@ export class SidecarProcess implements AsyncDisposable {
     this.#folder = folder;
     this.ended = once(child, "exit").then(([code]) => code as number | null);
     if (child.stderr === null) throw new Error("No standard error");
+    if (child.stdout === null) throw new Error("No standard output");
+    createInterface(child.stdout).on("line", (line) => {
+      this.accessLines.push(line);
+      this.#woken();
+    });
     createInterface(child.stderr).on("line", (line) => this.#read(line));
     void this.ended.then(() => this.#woken());
     // A test that is cut off leaves nothing running.
@@ -52,7 +59,7 @@ export class SidecarProcess implements AsyncDisposable {
       process.execPath,
       ["--disable-warning=ExperimentalWarning", ...flags, main, "sidecar"],
       {
-        stdio: ["ignore", "ignore", "pipe"],
+        stdio: ["ignore", "pipe", "pipe"],
         env: {
           WEFT_POLICY_SVC_ADDR: plane.address("policy"),
           WEFT_DESTINATION_SVC_ADDR: plane.address("destination"),
@@ -82,6 +89,16 @@ export class SidecarProcess implements AsyncDisposable {
       if (this.child.exitCode !== null) {
         throw new Error(`Ended with ${this.child.exitCode} before "${event}":\n${this.log()}`);
       }
+      await this.#wake.promise;
+    }
+  }
+
+  /** The first line of the access log with this in it, now or later. */
+  async accessLine(part: string): Promise<string> {
+    for (;;) {
+      const found = this.accessLines.find((line) => line.includes(part));
+      if (found !== undefined) return found;
+      if (this.child.exitCode !== null) throw new Error(`Ended without a line of "${part}"`);
       await this.#wake.promise;
     }
   }

@@ -1,6 +1,7 @@
 import test from "ava";
 import { admitRequest } from "../../src/core/decide/admit.ts";
 import { parseIp } from "../../src/core/std/ip.ts";
+import { openChannel } from "../../src/edge/grpc/client.ts";
 import { ControlService } from "../../src/sidecar/control-service.ts";
 import { refusedBackoff } from "../../src/sidecar/follow-stream.ts";
 import { type InboundWatches, watchInbound } from "../../src/sidecar/watch-inbound.ts";
@@ -22,7 +23,7 @@ class Rig implements AsyncDisposable {
   constructor(plane: ControlPlane, ports: readonly number[]) {
     this.plane = plane;
     const { clock: surroundings, publisher, log } = this;
-    this.#service = new ControlService("policy", plane.address("policy"), log);
+    this.#service = new ControlService("policy", openChannel(plane.address("policy")), log);
     const workload = '{"ns":"demo","pod":"backend-a-1"}';
     const options = { service: this.#service, surroundings, publisher, log, workload };
     this.watches = watchInbound(options, ports);

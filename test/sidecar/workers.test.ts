@@ -158,11 +158,14 @@ async function startPool({ count, module = "./shard.ts", wait = true, ...more }:
       namespace: "demo",
       workers: 1,
       limits: defaultLimits,
+      decisionHeader: "errors",
+      accessLog: "off",
     },
     log,
     surroundings: systemSurroundings,
     onDiscover: more.onDiscover ?? (() => undefined),
     onUsed: () => undefined,
+    onKeysWanted: () => undefined,
   });
   workers.start();
   if (wait) await workers.allStarted;
