@@ -1,11 +1,16 @@
-/** One shard of the data plane in a worker thread, as the sidecar runs it, with one routed destination. Prints its port. */
+/**
+ * One shard of the data plane in a worker thread, as the sidecar runs it, with one routed destination, or with `rules` as the second argument those of
+ * rule-destinations.ts. Prints its port.
+ */
 import { fileURLToPath } from "node:url";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 import { defaultLimits } from "../../src/config/sidecar.ts";
 import { startShard } from "../../src/proxy/start-shard.ts";
 import { slotCapacity } from "../../src/thread/counters.ts";
 import type { WorkerStart } from "../../src/thread/messages.ts";
-import { snapshots } from "./snapshots.ts";
+import { rateLimitBytes } from "../../src/thread/rate-limits.ts";
+import { ruleDestinations } from "./rule-destinations.ts";
+import { snapshots, snapshotsOf } from "./snapshots.ts";
 
 if (isMainThread) {
   const start: WorkerStart = {
@@ -17,9 +22,16 @@ if (isMainThread) {
       clusterDomain: "cluster.local",
       namespace: "demo",
       limits: defaultLimits,
+      decisionHeader: "errors",
+      accessLog: "off",
     },
+    decisionPrefix: "benchmark",
     counters: new SharedArrayBuffer(slotCapacity * 8),
-    snapshots: snapshots(Number(process.argv[2])),
+    rateLimits: new SharedArrayBuffer(rateLimitBytes),
+    snapshots:
+      process.argv[3] === "rules"
+        ? snapshotsOf(Number(process.argv[2]), ruleDestinations())
+        : snapshots(Number(process.argv[2])),
   };
   new Worker(fileURLToPath(import.meta.url), { workerData: start });
 } else {

@@ -150,7 +150,7 @@ function readResponse(head: ResponseHead, requestMethod: string): number {
   const { status } = head;
   const isInformational = status < 200;
   const isTunnel = status === 101 || (requestMethod === "CONNECT" && status >= 200 && status < 300);
-  head.upgrade = status === 101;
+  head.upgrade = isTunnel;
   if (isInformational || status === 204) {
     // RFC 9112 §6.1, RFC 9110 §8.6: these have no framing fields. A receiver that believes them waits for a body.
     if (head.codingField >= 0 || head.contentLength > 0) return -Refusal.unexpectedBody;

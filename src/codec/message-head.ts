@@ -18,7 +18,7 @@ export class MessageHead {
   contentLength = -1;
   /** Whether the sender lets the connection go on after this message and the message's end can be found. */
   keepAlive = true;
-  /** Whether the connection is to leave HTTP after this message (RFC 9110 §7.8). */
+  /** Whether the connection is to leave HTTP after this message (RFC 9110 §7.8, and §9.3.6 for a response). */
   upgrade = false;
 
   /** State of the parser: the step (0: nothing read yet), the position it reads next, and the `start` it was called with. */

@@ -1,6 +1,7 @@
 /** The settings of `weft identity`. */
 import type { Result } from "../core/std/result.ts";
 import { type Address, type Environment, EnvReader, type LogLevel } from "./env.ts";
+import { serviceName } from "./mesh-identity.ts";
 
 export type IdentityIssuerConfig = {
   readonly listen: Address;
@@ -9,6 +10,8 @@ export type IdentityIssuerConfig = {
   readonly issuerDir: string;
   /** The text of the file with the public keys of service-account tokens, PEM or a JSON Web Key Set. */
   readonly tokenKeys: string;
+  /** What the certificate says that it shows its callers; undefined: it speaks clear text. */
+  readonly ownName: string | undefined;
   readonly trustDomain: string;
   readonly controlNamespace: string;
   readonly lifetimeMs: number;
@@ -31,11 +34,12 @@ const maxSkewMs = 3_600_000;
 export function readIdentityIssuerConfig(environment: Environment): Result<IdentityIssuerConfig> {
   const env = new EnvReader(environment);
   return env.finish({
-    // Loopback by default: the port has no TLS of its own, the sidecar in front of it does.
+    // Loopback by default: without a name of its own the port has no TLS.
     listen: env.address("WEFT_IDENTITY_LISTEN_ADDR", "127.0.0.1:8080"),
     admin: env.address("WEFT_ADMIN_LISTEN_ADDR", "127.0.0.1:9990"),
     issuerDir: env.path("WEFT_IDENTITY_ISSUER_DIR"),
     tokenKeys: env.file("WEFT_IDENTITY_TOKEN_KEYS_FILE"),
+    ownName: serviceName(env, "WEFT_IDENTITY_LOCAL_NAME"),
     trustDomain: env.dnsName("WEFT_IDENTITY_TRUST_DOMAIN", "cluster.local"),
     controlNamespace: env.dnsLabel("WEFT_CONTROL_NAMESPACE", "weft"),
     lifetimeMs: env.durationMs("WEFT_IDENTITY_ISSUANCE_LIFETIME", {

@@ -4,6 +4,12 @@ import type { AccessPolicy } from "../core/resource/server.ts";
 import type { Cidr } from "../core/std/ip.ts";
 import type { Result } from "../core/std/result.ts";
 import { type Address, type Environment, EnvReader, type LogLevel } from "./env.ts";
+import {
+  controlAddress,
+  readTrustAnchors,
+  serviceName,
+  type TrustAnchors,
+} from "./mesh-identity.ts";
 
 export type PolicyServiceConfig = {
   readonly policy: Address;
@@ -15,6 +21,17 @@ export type PolicyServiceConfig = {
   readonly controlNamespace: string;
   readonly trustDomain: string;
   readonly logLevel: LogLevel;
+  /** Undefined: the ports speak clear text. */
+  readonly identity: ServiceIdentity | undefined;
+};
+
+/** Who the service is, and who certifies that. */
+export type ServiceIdentity = TrustAnchors & {
+  readonly name: string;
+  readonly tokenFile: string;
+  readonly identityService: Address;
+  /** What the certificate of the identity service says; undefined: it is spoken to in clear text. */
+  readonly identityServiceName: string | undefined;
 };
 
 /** Linkerd's chart: the private networks of RFC 1918, RFC 6598 and RFC 4193, of which clusters take theirs. */
@@ -29,7 +46,7 @@ const privateNetworks = [
 export function readPolicyServiceConfig(environment: Environment): Result<PolicyServiceConfig> {
   const env = new EnvReader(environment);
   return env.finish({
-    // Loopback by default: the ports have no TLS of their own, the sidecar in front of them does.
+    // Loopback by default: without an identity the ports have no TLS.
     policy: env.address("WEFT_POLICY_LISTEN_ADDR", "127.0.0.1:8090"),
     destination: env.address("WEFT_DESTINATION_LISTEN_ADDR", "127.0.0.1:8086"),
     admin: env.address("WEFT_ADMIN_LISTEN_ADDR", "127.0.0.1:9990"),
@@ -44,5 +61,19 @@ export function readPolicyServiceConfig(environment: Environment): Result<Policy
     controlNamespace: env.dnsLabel("WEFT_CONTROL_NAMESPACE", "weft"),
     trustDomain: env.dnsName("WEFT_IDENTITY_TRUST_DOMAIN", "cluster.local"),
     logLevel: env.logLevel("WEFT_LOG_LEVEL"),
+    identity: readIdentity(env),
   });
+}
+
+const nameVariable = "WEFT_IDENTITY_LOCAL_NAME";
+
+function readIdentity(env: EnvReader): ServiceIdentity | undefined {
+  if (env.optional(nameVariable) === undefined) return undefined;
+  return {
+    name: env.dnsName(nameVariable),
+    tokenFile: env.path("WEFT_IDENTITY_TOKEN_FILE"),
+    identityService: controlAddress(env, "WEFT_IDENTITY_SVC_ADDR"),
+    identityServiceName: serviceName(env, "WEFT_IDENTITY_SVC_NAME"),
+    ...readTrustAnchors(env),
+  };
 }

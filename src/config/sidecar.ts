@@ -3,17 +3,17 @@
  * the defaults, unless the reason beside one says otherwise. Limits of connections and requests hold for each worker,
  * because workers share nothing.
  */
-import { X509Certificate } from "node:crypto";
 import type { Workload } from "../core/model/workload.ts";
 import { parseWorkload } from "../core/model/workload.ts";
-import { cidrContains, parseCidr, parseIp } from "../core/std/ip.ts";
 import { describeFaults, type Result } from "../core/std/result.ts";
 import { type Address, type Environment, EnvReader, type LogLevel } from "./env.ts";
+import { controlAddress, readTrustAnchors, serviceName } from "./mesh-identity.ts";
 
 export type SidecarConfig = {
   readonly policyService: Address;
   readonly destinationService: Address;
   readonly identityService: Address;
+  readonly serviceNames: ServiceNames;
   readonly workload: Workload;
   /** As the policy service is told it: the text of the variable. */
   readonly workloadText: string;
@@ -22,6 +22,8 @@ export type SidecarConfig = {
   readonly identityName: string;
   /** PEM bundle. */
   readonly trustAnchors: string;
+  /** Where the bundle is from, and is read again; undefined: from the environment, for good. */
+  readonly trustAnchorsFile: string | undefined;
   readonly tokenFile: string;
   readonly outboundListen: Address;
   readonly inboundListen: Address;
@@ -33,6 +35,19 @@ export type SidecarConfig = {
   readonly discoveryIdleMs: number;
   readonly limits: SidecarLimits;
   readonly logLevel: LogLevel;
+  /** Which answers carry the id of their decision. */
+  readonly decisionHeader: DecisionHeader;
+  readonly accessLog: AccessLogFormat;
+};
+
+type DecisionHeader = "off" | "errors" | "always";
+type AccessLogFormat = "off" | "apache" | "json";
+
+/** What the certificate of each service says; undefined: it is spoken to in clear text. */
+type ServiceNames = {
+  readonly policy: string | undefined;
+  readonly destination: string | undefined;
+  readonly identity: string | undefined;
 };
 
 /** Explicit mode: the sidecar stands at the address that peers know, the application at another that only we dial. */
@@ -44,6 +59,7 @@ export type SidecarLimits = {
   readonly headTimeoutMs: number;
   readonly detectTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  readonly revocationGraceMs: number;
   readonly poolIdleTimeoutMs: number;
   readonly maxIdlePerEndpoint: number;
   readonly maxConnections: number;
@@ -52,6 +68,11 @@ export type SidecarLimits = {
   readonly maxWaitingForDiscovery: number;
   readonly maxInFlight: number;
   readonly maxInFlightPerBackend: number;
+  readonly tunnelIdleTimeoutMs: number;
+  readonly failFastTimeoutMs: number;
+  readonly maxWaitingForEndpoint: number;
+  readonly maxMirrorBytes: number;
+  readonly maxMirrorBytesInAll: number;
 };
 
 /** A thread costs some 20 MiB; more threads than this serve no machine that a pod is placed on. */
@@ -76,6 +97,8 @@ export const defaultLimits: SidecarLimits = {
   detectTimeoutMs: 1_000,
   /** Longer than the pools of common clients keep a connection (Go 90 s), so that it is the client that closes. */
   idleTimeoutMs: 300_000,
+  /** From the moment a policy no longer admits an open connection that is not read. Who withdraws a permission means now. */
+  revocationGraceMs: 0,
   /** Linkerd. Shorter than what common servers keep (Node.js 5 s), so that it is seldom the server that closes. */
   poolIdleTimeoutMs: 3_000,
   /** Linkerd. What bounds a pool in practice is its idle time. */
@@ -92,12 +115,27 @@ export const defaultLimits: SidecarLimits = {
   maxInFlight: 100_000,
   /** Linkerd's queue capacity. A backend that is that far behind does not catch up by being given more. */
   maxInFlightPerBackend: 10_000,
+  /**
+   * Of WebSockets, CONNECT and connections that are not read, without a byte in either direction. Longer than what people leave a terminal or a debugger alone
+   * for; protocols that are made to be silent for longer send pings. A peer that vanished is noticed by the kernel long before.
+   */
+  tunnelIdleTimeoutMs: 3_600_000,
+  /** Linkerd. Longer than a breaker's first pause, so that a service which stumbles once is not seen to. With 0 nobody waits. */
+  failFastTimeoutMs: 3_000,
+  /** Linkerd's queue capacity, for each backend. */
+  maxWaitingForEndpoint: 10_000,
+  /** Of a copy that its mirror has not taken. A fast upload of some MiB runs ahead of its mirror by about half of that. */
+  maxMirrorBytes: 1_048_576,
+  /** Of all copies together: a quarter of the memory that sidecars are commonly given. */
+  maxMirrorBytesInAll: 67_108_864,
 };
 
 const hourMs = 3_600_000;
 const dayMs = 86_400_000;
 const maxCount = 1_000_000;
-const loopback = [parseCidr("127.0.0.0/8"), parseCidr("::1/128")];
+/** A copy needs room for its head (`codec/http1-head.ts`). */
+const minMirrorBytes: number = 64 * 1024;
+const maxBytes: number = 2 ** 40;
 
 /** `cores` is what this process may use; it is the default number of workers. */
 export function readSidecarConfig(
@@ -109,17 +147,23 @@ export function readSidecarConfig(
   const workload = workloadOf(env, workloadText);
   const outboundListen = env.address("WEFT_OUTBOUND_LISTEN_ADDR", "127.0.0.1:4140");
   const inboundListen = env.address("WEFT_INBOUND_LISTEN_ADDR", "0.0.0.0:4143");
+  const serviceNames = {
+    policy: serviceName(env, "WEFT_POLICY_SVC_NAME"),
+    destination: serviceName(env, "WEFT_DESTINATION_SVC_NAME"),
+    identity: serviceName(env, "WEFT_IDENTITY_SVC_NAME"),
+  };
   return env.finish({
     policyService: controlAddress(env, "WEFT_POLICY_SVC_ADDR"),
     destinationService: controlAddress(env, "WEFT_DESTINATION_SVC_ADDR"),
     identityService: controlAddress(env, "WEFT_IDENTITY_SVC_ADDR"),
+    serviceNames,
     workload,
     workloadText,
     destinationContext:
       env.optional("WEFT_DESTINATION_CONTEXT") ??
       JSON.stringify({ ns: workload.namespace, pod: workload.pod }),
     identityName: env.dnsName("WEFT_IDENTITY_LOCAL_NAME"),
-    trustAnchors: trustAnchorsOf(env),
+    ...readTrustAnchors(env),
     tokenFile: env.path("WEFT_IDENTITY_TOKEN_FILE"),
     outboundListen,
     inboundListen,
@@ -143,6 +187,8 @@ export function readSidecarConfig(
     }),
     limits: limitsOf(env),
     logLevel: env.logLevel("WEFT_LOG_LEVEL"),
+    decisionHeader: env.choice("WEFT_DECISION_HEADER", ["off", "errors", "always"], "errors"),
+    accessLog: env.choice("WEFT_ACCESS_LOG", ["off", "apache", "json"], "off"),
   });
 }
 
@@ -151,12 +197,19 @@ function limitsOf(env: EnvReader): SidecarLimits {
     env.durationMs(name, { fallback, min: 1, max: hourMs });
   const count = (name: string, fallback: number): number =>
     env.integer(name, { fallback, min: 1, max: maxCount });
+  const bytes = (name: string, fallback: number): number =>
+    env.integer(name, { fallback, min: minMirrorBytes, max: maxBytes });
   const d = defaultLimits;
   return Object.freeze({
     connectTimeoutMs: wait("WEFT_OUTBOUND_CONNECT_TIMEOUT", d.connectTimeoutMs),
     headTimeoutMs: wait("WEFT_HTTP1_HEAD_TIMEOUT", d.headTimeoutMs),
     detectTimeoutMs: wait("WEFT_INBOUND_DETECT_TIMEOUT", d.detectTimeoutMs),
     idleTimeoutMs: wait("WEFT_HTTP1_IDLE_TIMEOUT", d.idleTimeoutMs),
+    revocationGraceMs: env.durationMs("WEFT_INBOUND_REVOCATION_GRACE", {
+      fallback: d.revocationGraceMs,
+      min: 0,
+      max: hourMs,
+    }),
     poolIdleTimeoutMs: wait(
       "WEFT_OUTBOUND_HTTP1_CONNECTION_POOL_IDLE_TIMEOUT",
       d.poolIdleTimeoutMs,
@@ -171,22 +224,20 @@ function limitsOf(env: EnvReader): SidecarLimits {
       "WEFT_OUTBOUND_MAX_IN_FLIGHT_PER_BACKEND",
       d.maxInFlightPerBackend,
     ),
+    tunnelIdleTimeoutMs: env.durationMs("WEFT_TUNNEL_IDLE_TIMEOUT", {
+      fallback: d.tunnelIdleTimeoutMs,
+      min: 1,
+      max: 7 * dayMs,
+    }),
+    failFastTimeoutMs: env.durationMs("WEFT_OUTBOUND_HTTP_FAILFAST_TIMEOUT", {
+      fallback: d.failFastTimeoutMs,
+      min: 0,
+      max: hourMs,
+    }),
+    maxWaitingForEndpoint: count("WEFT_OUTBOUND_HTTP_QUEUE_CAPACITY", d.maxWaitingForEndpoint),
+    maxMirrorBytes: bytes("WEFT_OUTBOUND_MIRROR_BUFFER", d.maxMirrorBytes),
+    maxMirrorBytesInAll: bytes("WEFT_OUTBOUND_MIRROR_BUFFER_IN_ALL", d.maxMirrorBytesInAll),
   });
-}
-
-/** The name of a service is resolved nowhere yet, and its address must be one that needs no encryption. */
-function controlAddress(env: EnvReader, name: string): Address {
-  const address = env.address(name);
-  const ip = parseIp(address.host);
-  if (ip === undefined) return address;
-  if (!loopback.some((net) => net !== undefined && cidrContains(net, ip))) {
-    env.refuse(
-      name,
-      `set a loopback address instead of "${address.host}": the control plane is spoken to in clear text, which must not leave this host`,
-    );
-  }
-  if (address.port === 0) env.refuse(name, "set a port from 1 to 65535 instead of 0");
-  return address;
 }
 
 function workloadOf(env: EnvReader, text: string): Workload {
@@ -196,32 +247,6 @@ function workloadOf(env: EnvReader, text: string): Workload {
     env.refuse("WEFT_POLICY_WORKLOAD", 'set JSON such as {"ns":"demo","pod":"frontend-0"}');
   }
   return { namespace: "", pod: "" };
-}
-
-/** In the variable itself, as Linkerd's injector writes it, or in a file, as people keep it. */
-function trustAnchorsOf(env: EnvReader): string {
-  const inline = env.optional("WEFT_IDENTITY_TRUST_ANCHORS");
-  const isFile = env.optional("WEFT_IDENTITY_TRUST_ANCHORS_FILE") !== undefined;
-  if (inline !== undefined && isFile) {
-    env.refuse(
-      "WEFT_IDENTITY_TRUST_ANCHORS",
-      "unset it or WEFT_IDENTITY_TRUST_ANCHORS_FILE: both are set",
-    );
-    return "";
-  }
-  const name = isFile ? "WEFT_IDENTITY_TRUST_ANCHORS_FILE" : "WEFT_IDENTITY_TRUST_ANCHORS";
-  const text = isFile ? env.file(name) : env.required(name);
-  if (text !== "" && !isCertificate(text)) env.refuse(name, "set PEM certificates");
-  return text;
-}
-
-/** The bundle is read in full where it is used; here an obvious mistake is told together with the others. */
-function isCertificate(pem: string): boolean {
-  try {
-    return new X509Certificate(pem).raw.length > 0;
-  } catch {
-    return false;
-  }
 }
 
 const forwardsName = "WEFT_INBOUND_FORWARDS";

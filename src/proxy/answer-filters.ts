@@ -12,7 +12,7 @@ type Header = readonly [string, string];
 /** Gateway API HTTPRequestRedirectFilter. */
 export function redirect(exchange: Exchange, rule: Redirect): void {
   const { head, dialedPort } = exchange;
-  // RFC 9112 §3.2.4: `*` stands for an address without a path.
+  // RFC 9112 §3.2.4: `*` stands for an address without a path. CONNECT names none either.
   const path = head.targetForm === "asterisk" ? "" : head.path;
   const view = { path, query: head.query, authority: head.authority, scheme: "http" as const };
   const redirection = redirectLocation(rule, view, matchedPrefix(exchange), dialedPort);

@@ -10,6 +10,7 @@ import {
   httpVerdict,
   shownHeaders,
 } from "../core/decide/external-auth.ts";
+import { isPrivateName } from "../core/decide/private-name.ts";
 import { endpointKey } from "../core/model/endpoint.ts";
 import type { HeaderValue } from "../core/model/filter.ts";
 import { formatIp } from "../core/std/ip.ts";
@@ -29,7 +30,6 @@ import type { Asking, AuthAnswer, AuthQuestion } from "./auth-connections.ts";
 import type { Exchange, Target } from "./exchange.ts";
 import { applyModifier, type PreparedAuth } from "./filters.ts";
 import { payloadOf } from "./payload.ts";
-import { isPrivateName } from "./private-fields.ts";
 import { rescue } from "./rescue.ts";
 import { Timer } from "./timer-wheel.ts";
 
@@ -146,6 +146,11 @@ class Question {
       this.#refuse("its backend is a function, which speaks no protocol of authorization");
       return;
     }
+    if (protocol === "http" && this.#exchange.head.method === "CONNECT") {
+      // The question has the method of the request, and this one would ask for a tunnel to the service.
+      this.#refuse("CONNECT can be asked about over gRPC alone");
+      return;
+    }
     this.#tries++;
     this.#target = target;
     group.begin(target);
@@ -160,7 +165,7 @@ class Question {
         ? authConnections.askHttp(this.#httpQuestion(target), onAnswer)
         : authConnections.askGrpc(this.#grpcQuestion(target), onAnswer);
     this.#exchange.cancelWait = () => {
-      shard.wheel.disarm(this.#timer);
+      shard.wheel.forget(this.#timer);
       asking.cancel();
       group.end(target);
     };
@@ -175,7 +180,7 @@ class Question {
       else this.#refuse(this.#lastFailure);
       return;
     }
-    this.#exchange.shard.wheel.disarm(this.#timer);
+    this.#exchange.shard.wheel.forget(this.#timer);
     if (this.#auth.protocol === "http") this.#heardHttp(heard);
     else this.#heardGrpc(heard);
   }
@@ -232,7 +237,7 @@ class Question {
   }
 
   #refuse(reason: string): void {
-    this.#exchange.shard.wheel.disarm(this.#timer);
+    this.#exchange.shard.wheel.forget(this.#timer);
     refuse(this.#exchange, reason);
   }
 

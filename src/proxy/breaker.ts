@@ -6,6 +6,7 @@ import {
   type AccrualResult,
   abandonProbe,
   accrualSlots,
+  availableAtMs,
   type BreakerChange,
   beginTry,
   isAvailable,
@@ -13,9 +14,12 @@ import {
 } from "../core/decide/accrual.ts";
 import type { FailureAccrual } from "../core/model/accrual.ts";
 import type { Target } from "./exchange.ts";
+import { WaitingRoom } from "./waiting-room.ts";
 
 export class Breaker {
   readonly policy: FailureAccrual;
+  /** For requests that find every endpoint behind its breaker. */
+  readonly room: WaitingRoom;
   /** By endpoint, so that an update of the set leaves them alone. One without a state has never failed. */
   readonly #states: WeakMap<Target, Float64Array>;
 
@@ -23,11 +27,21 @@ export class Breaker {
   constructor(policy: FailureAccrual, before: Breaker | undefined) {
     this.policy = policy;
     this.#states = before === undefined ? new WeakMap() : before.#states;
+    this.room = before?.room ?? new WaitingRoom();
   }
 
   isAvailable(target: Target, nowMs: number): boolean {
     const state = this.#states.get(target);
     return state === undefined || isAvailable(state, 0, nowMs);
+  }
+
+  /** When the first of them may be picked. Infinite: not before the end of a probe. */
+  availableAtMs(targets: readonly Target[]): number {
+    const times = targets.map((target) => {
+      const state = this.#states.get(target);
+      return state === undefined ? 0 : availableAtMs(state, 0);
+    });
+    return Math.min(...times);
   }
 
   /** True: the request is the probe of an endpoint on probation, and owes a call of `result` or `abandon`. */
@@ -39,6 +53,7 @@ export class Breaker {
   abandon(target: Target): void {
     const state = this.#states.get(target);
     if (state !== undefined) abandonProbe(state, 0);
+    this.room.look();
   }
 
   result(target: Target, result: AccrualResult): BreakerChange {
@@ -48,6 +63,10 @@ export class Breaker {
       state = new Float64Array(accrualSlots);
       this.#states.set(target, state);
     }
-    return onResult(this.policy, state, 0, result);
+    const change = onResult(this.policy, state, 0, result);
+    // One that was well until now begins a new wait. A probe that failed says that nothing is new.
+    if (change === "closed" || (change === "opened" && !result.probe)) this.room.open();
+    else if (change === "opened") this.room.look();
+    return change;
   }
 }

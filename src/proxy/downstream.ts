@@ -16,6 +16,7 @@ import { noteTimeout } from "./outcome.ts";
 import { type ErrorCode, type RescueOptions, rescue } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
 import { Timer } from "./timer-wheel.ts";
+import { Tunnel } from "./tunnel.ts";
 
 /**
  * `head`: between requests. `body`: a request is under way whose body is not complete. `wait`: a whole request is under
@@ -61,6 +62,7 @@ export class Downstream implements WireOwner {
   /** The client will not send any more. */
   #ended = false;
   #draining = false;
+  #tunnel: Tunnel | undefined;
 
   constructor(options: DownstreamOptions) {
     this.shard = options.shard;
@@ -116,6 +118,7 @@ export class Downstream implements WireOwner {
         this.#held.append(bytes, start, end);
         break;
       case "tunnel":
+        this.touchTunnel();
         this.#sendOn(bytes, start, end);
         break;
       case "linger":
@@ -137,6 +140,8 @@ export class Downstream implements WireOwner {
       this.shard.wheel.arm(this.#timer, this.shard.limits.idleTimeoutMs);
       this.#serveHeld();
       this.goOn();
+    } else if (this.#phase === "tunnel") {
+      this.shard.wheel.disarm(this.#timer);
     }
   }
 
@@ -165,14 +170,14 @@ export class Downstream implements WireOwner {
   onClose(code: string): void {
     const wasTunnel = this.#phase === "tunnel";
     this.#phase = "closed";
+    this.#tunnel?.close();
     this.#held.clear();
     this.#giveBodyBuffer();
     if (wasTunnel && code === "" && this.#ended) this.exchange.upstream?.endTunnel();
     else this.dropUpstream();
     this.#forgetExchange();
-    for (const timer of [this.#timer, this.exchange.deadline, this.exchange.wait]) {
-      this.shard.wheel.forget(timer);
-    }
+    this.shard.wheel.forget(this.#timer);
+    this.exchange.forgetTimers();
     this.shard.connections.delete(this);
     this.#counts.closed();
     this.shard.onConnectionGone();
@@ -239,13 +244,19 @@ export class Downstream implements WireOwner {
     upstream?.abandon();
   }
 
-  /** The response was 101: from now on bytes are bytes. */
+  /** The response was 101, or 2xx to CONNECT: from now on bytes are bytes. */
   beginTunnel(): void {
     this.#phase = "tunnel";
+    this.#tunnel = new Tunnel(this.exchange, () => this.abort());
     const { bytes, start, end } = this.#held;
     this.exchange.upstream?.sendCopy(bytes, start, end);
     this.#held.clear();
     this.goOn();
+  }
+
+  /** Bytes go through the tunnel. */
+  touchTunnel(): void {
+    this.#tunnel?.touch();
   }
 
   endTunnel(): void {
@@ -404,11 +415,13 @@ export class Downstream implements WireOwner {
   }
 
   #wantsBytes(): boolean {
-    const { upstream } = this.exchange;
+    const { upstream, isYielding } = this.exchange;
     switch (this.#phase) {
       case "head":
         return this.#held.isEmpty || !this.#blocked;
       case "body":
+        if (isYielding) return false;
+        return upstream === undefined ? this.exchange.onBody !== undefined : !upstream.isBlocked;
       case "tunnel":
         return upstream === undefined ? this.exchange.onBody !== undefined : !upstream.isBlocked;
       case "wait":

@@ -82,6 +82,8 @@ export class EndpointGroup<C extends Idle> {
   tuning: PeakEwma;
   /** Requests of this worker that are under way to one of them. */
   inFlight = 0;
+  /** Called after each update of the set. */
+  readonly watchers: Set<() => void> = new Set();
   #load: Float64Array = new Float64Array(0);
 
   constructor(tuning: PeakEwma) {
@@ -112,6 +114,7 @@ export class EndpointGroup<C extends Idle> {
     for (const member of before.values()) member.leave();
     this.members = members;
     this.#load = loads;
+    for (const watch of this.watchers) watch();
   }
 
   /**

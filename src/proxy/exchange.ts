@@ -7,10 +7,13 @@ import { RequestHead, type ResponseHead } from "../codec/http1-head.ts";
 import { HeadEdit } from "../codec/http1-write.ts";
 import type { Peer } from "../core/decide/admit.ts";
 import type { RequestView } from "../core/decide/find-route.ts";
+import { isPrivateName } from "../core/decide/private-name.ts";
 import type { HeaderModifier } from "../core/model/filter.ts";
 import type { MatchEntry } from "../core/table/http-route.ts";
+import type { Heard } from "./access-log.ts";
 import type { Breaker } from "./breaker.ts";
 import type { RouteCounts } from "./count.ts";
+import { Draft } from "./decisions.ts";
 import type { Downstream } from "./downstream.ts";
 import type { EndpointGroup, EndpointState } from "./endpoints.ts";
 import type { PreparedFilters } from "./filters.ts";
@@ -19,7 +22,6 @@ import type { Direction } from "./labels.ts";
 import type { LoadedChoice, LoadedRule } from "./loaded.ts";
 import type { MirrorConnection } from "./mirror-connection.ts";
 import { noteNothing } from "./outcome.ts";
-import { isPrivateName } from "./private-fields.ts";
 import type { ErrorCode } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
 import type { Destination } from "./tables.ts";
@@ -33,8 +35,10 @@ export type TargetGroup = EndpointGroup<Upstream>;
 export type Origin = {
   readonly direction: Direction;
   readonly peer: Peer;
-  /** Inbound: the port whose policy counts. Outbound: 0, because the request names its destination. */
+  /** Inbound: the port whose policy counts. Outbound: 0. */
   readonly port: number;
+  /** Where a redirected connection was going, as an authority. Undefined: requests name their destination, or the port does. */
+  readonly destination: string | undefined;
 };
 
 /** Why a request did not get its response from upstream. */
@@ -87,7 +91,7 @@ export class Exchange {
   readonly origin: Origin;
   readonly answers: Answers;
   readonly head: RequestHead = new RequestHead();
-  readonly view: RequestView;
+  readonly view: HeadView;
   readonly requestEdit: HeadEdit = new HeadEdit();
   readonly responseEdit: HeadEdit = new HeadEdit();
   /** Armed for the whole exchange when its rule limits it. */
@@ -119,6 +123,10 @@ export class Exchange {
   startLine: string | undefined = undefined;
   keepsUpgrade = false;
   route: RouteCounts | undefined = undefined;
+  /** For whoever asks later. */
+  readonly decision: Draft = new Draft();
+  /** What the access log needs of the head. */
+  readonly heard: Heard = { userAgent: "", trace: "" };
   /** What took the request, for filters that replace the prefix that matched. */
   matched: MatchEntry | undefined = undefined;
   /** The port that the client dialed, as it sees it. */
@@ -134,6 +142,8 @@ export class Exchange {
   readonly responseModifiers: HeaderModifier[] = [];
   /** Copies that take the body as it comes. */
   readonly mirrors: MirrorConnection[] = [];
+  /** The next read of the body is left to the next turn of the event loop (`mirror.ts`). */
+  isYielding = false;
   /** The request as the filters of the rule left it, for tries that begin there again; made when first wanted. */
   ruleEdit: HeadEdit | undefined = undefined;
   ruleStartLine: string | undefined = undefined;
@@ -187,11 +197,15 @@ export class Exchange {
     this.bytes = bytes;
     this.bodyStart = bodyStart;
     this.bodyEnd = bodyEnd;
+    this.view.forget();
     this.readable = true;
     this.responseStarted = false;
     this.startedMs = this.shard.nowMs();
     this.readyMs = this.startedMs;
-    this.closes = !this.head.keepAlive || this.head.versionMinor === 0;
+    if (this.shard.accessLog !== undefined) this.shard.accessLog.hear(this);
+    const { keepAlive, versionMinor, method } = this.head;
+    // What a client sends behind CONNECT is meant for the tunnel. Without one nobody may read it as the next request.
+    this.closes = !keepAlive || versionMinor === 0 || method === "CONNECT";
   }
 
   /** Something came that is no request. */
@@ -206,7 +220,10 @@ export class Exchange {
 
   /** Forgets the request. */
   end(): void {
-    const { wheel } = this.shard;
+    const { wheel, decisions, accessLog } = this.shard;
+    decisions.record(this);
+    if (accessLog !== undefined) accessLog.write(this);
+    this.decision.reset();
     wheel.disarm(this.deadline);
     wheel.disarm(this.wait);
     this.state = "answered";
@@ -239,6 +256,14 @@ export class Exchange {
     this.cancelWait = undefined;
     this.replayLength = 0;
     this.resent = false;
+  }
+
+  /** The connection is over: nothing will be timed any more. */
+  forgetTimers(): void {
+    const { wheel } = this.shard;
+    wheel.forget(this.deadline);
+    wheel.forget(this.wait);
+    this.#spareGuard?.forget();
   }
 
   /** The rule asks for more than one try without limits. */
@@ -325,12 +350,25 @@ export class Exchange {
  */
 class HeadView implements RequestView {
   readonly #head: RequestHead;
+  /** What was asked for last. Routes mostly look at one header, and its value is wanted again for `decisions.ts`. */
+  #name = "";
+  #value: string | undefined;
   /** A property, because it is passed around without its object. */
   readonly header: (name: string) => string | undefined;
 
   constructor(head: RequestHead) {
     this.#head = head;
-    this.header = (name) => (isPrivateName(name) ? undefined : head.fields.get(name));
+    this.header = (name) => {
+      if (name === this.#name) return this.#value;
+      this.#name = name;
+      this.#value = isPrivateName(name) ? undefined : head.fields.get(name);
+      return this.#value;
+    };
+  }
+
+  /** The head is another one now. */
+  forget(): void {
+    this.#name = "";
   }
 
   get method(): string {

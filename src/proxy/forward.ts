@@ -23,7 +23,9 @@ export function forward(
   exchange.group = group;
   exchange.target = target;
   group.begin(target);
-  const waiting = how === "fresh" ? undefined : target.idle.pop();
+  // A tunnel takes its connection along, and a CONNECT that met one which was just closed could not be sent again.
+  const isFresh = how === "fresh" || exchange.head.method === "CONNECT";
+  const waiting = isFresh ? undefined : target.idle.pop();
   if (waiting === undefined) {
     connect(exchange, group, target);
     return;

@@ -11,6 +11,7 @@ import {
   unwrapAnswer,
   wrapRequest,
 } from "../core/decide/lambda.ts";
+import { isPrivateName } from "../core/decide/private-name.ts";
 import type { LambdaFunction } from "../core/model/backend.ts";
 import type { HeaderValue } from "../core/model/filter.ts";
 import { isFieldValue, toFieldText } from "../core/std/field.ts";
@@ -19,7 +20,6 @@ import type { Dialing, DialOptions } from "../edge/net/dial.ts";
 import type { Wire, WireOwner } from "../edge/net/wire.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import { payloadOf } from "./payload.ts";
-import { isPrivateName } from "./private-fields.ts";
 
 /** Sent on at a time, so that a slow client holds up what follows. Not the size of the pool's buffers, which it would be taken for. */
 const sliceBytes: number = 64 * 1024;
@@ -143,6 +143,10 @@ class FunctionWire implements Wire {
   }
 
   #call(): void {
+    if (this.#head.method === "CONNECT") {
+      this.#answer(failure(501, `the function "${this.#fn.name}" cannot be the end of a tunnel`));
+      return;
+    }
     const payload = this.#payload();
     if (payload.length > this.#maxBytes) {
       this.#refuseLength();
@@ -173,11 +177,17 @@ class FunctionWire implements Wire {
     if (answer.kind === "failed") {
       return failure(502, `the function "${name}" cannot be called: ${answer.reason}`);
     }
-    const { status, errorType } = answer;
-    if (status === 429) return failure(429, `the function "${name}" is called too often`);
+    const { status, errorType, retryAfter } = answer;
+    if (status === 429) {
+      return failure(429, `the function "${name}" is called too often`, retryAfter);
+    }
     if (status < 200 || status > 299) {
       const what = errorType === "" ? `${status}` : `${status} ${errorType}`;
-      return failure(502, `the function "${name}" cannot be called: AWS answered ${what}`);
+      return failure(
+        502,
+        `the function "${name}" cannot be called: AWS answered ${what}`,
+        retryAfter,
+      );
     }
     if (answer.isFunctionError)
       return failure(functionErrorStatus, `the function "${name}" failed`);
@@ -234,14 +244,20 @@ class FunctionWire implements Wire {
   }
 }
 
-/** An answer of this proxy, with the reason where the client's side looks for it. */
-function failure(status: number, reason: string): Answer {
+/**
+ * An answer of this proxy, with the reason where the client's side looks for it. How long the service wants to be left alone
+ * is passed on: to the client, and to the retries and breakers of this proxy.
+ */
+function failure(status: number, reason: string, retryAfter: string = ""): Answer {
   const text = toFieldText(reason, maxReasonLength);
   return {
     status,
     headers: [
       { name: "l5d-proxy-error", value: text },
       { name: "content-type", value: "text/plain" },
+      ...(retryAfter !== "" && isFieldValue(retryAfter)
+        ? [{ name: "retry-after", value: retryAfter }]
+        : []),
     ],
     body: Buffer.from(`${text}\n`),
   };

@@ -63,6 +63,13 @@ export class Guard {
     this.pinned = undefined;
   }
 
+  /** The connection is over. */
+  forget(): void {
+    for (const timer of [this.#try, this.#response, this.#idle]) {
+      this.#exchange.shard.wheel.forget(timer);
+    }
+  }
+
   /** The head of a request is on its way to an endpoint. */
   sent(): void {
     const { rule } = this;

@@ -1,29 +1,20 @@
 /**
- * The way of a request for the application beside us, from top to bottom. Nothing else decides what comes next.
- *
- * Peers come to one of two kinds of ports: the mesh port, where TLS and a transport header say who comes and which port is
- * meant; and, without redirect rules, a port that stands in front of one port of the application, for everybody.
+ * The way of a request for the application beside us, from top to bottom. Nothing else decides what comes next. How its
+ * connection came to be read as HTTP is in `inbound-connection.ts`.
  */
-import { sniff } from "../codec/sniff.ts";
-import { parseTransportHeader } from "../codec/transport-header.ts";
-import { admitRequest, explainDenial, notAdmitted, type Peer } from "../core/decide/admit.ts";
+import { admitRequest, explainDenial, maxDenialText, notAdmitted } from "../core/decide/admit.ts";
 import { findRoute, noRoute } from "../core/decide/find-route.ts";
-import { parseIp } from "../core/std/ip.ts";
-import type { AcceptedSocket } from "../edge/net/listen.ts";
-import type { Wire } from "../edge/net/wire.ts";
-import { Downstream } from "./downstream.ts";
+import { forbiddenPath } from "../core/decide/forbidden-path.ts";
+import { toFieldText } from "../core/std/field.ts";
 import type { Answers, Exchange, ForwardFailure } from "./exchange.ts";
 import type { PreparedFilters } from "./filters.ts";
-import { FirstBytes, type Look } from "./first-bytes.ts";
 import { type Forwarding, forward } from "./forward.ts";
-import { entryAt, type LoadedInbound } from "./loaded.ts";
-import type { Guest, MeshDoor } from "./mesh-door.ts";
+import { entryAt, type LoadedInbound, type LoadedInboundRule, type LoadedLimit } from "./loaded.ts";
 import { passFilters } from "./pass-filters.ts";
 import { prepareRequest } from "./request-head.ts";
 import { rescue } from "./rescue.ts";
-import type { Shard } from "./shard.ts";
 
-const inboundAnswers: Answers = {
+export const inboundAnswers: Answers = {
   answer: answerInbound,
   resume: resumeInbound,
   failed: failedInbound,
@@ -31,51 +22,8 @@ const inboundAnswers: Answers = {
   responded: () => true,
 };
 
-/** A connection. On the mesh port nothing is said in plain text. */
-export function acceptInbound(door: MeshDoor, accepted: AcceptedSocket): void {
-  if (door.kind === "inbound-mesh") {
-    door.endTls(accepted.toSocket());
-    return;
-  }
-  const { shard } = door;
-  const ip = parseIp(accepted.remoteIp);
-  // Without an address the client is gone already.
-  if (ip === undefined) {
-    accepted.destroy();
-    return;
-  }
-  const wire = accepted.toWire(shard.headBuffer, shard.pool);
-  const peer: Peer = { ip, tls: false, identity: undefined };
-  new FirstBytes(shard, wire, (bytes, start, end) => {
-    if (sniff(bytes, start, end) !== "tls") {
-      return serveSniffed(shard, { wire, peer, port: door.port }, { bytes, start, end });
-    }
-    return { kind: "released", to: (unread) => door.endTls(wire.release(unread)) };
-  });
-}
-
-/** The same connection after its TLS was ended and the peer is known. */
-export function greetGuest(door: MeshDoor, { wire, peer, withTransportHeader }: Guest): void {
-  const { shard, port } = door;
-  const isStranger = peer.identity === undefined || !withTransportHeader;
-  if (door.kind === "inbound-mesh" && isStranger) {
-    shard.countRefusal("identity required");
-    wire.destroy();
-    return;
-  }
-  new FirstBytes(shard, wire, (bytes, start, end) =>
-    withTransportHeader
-      ? serveNamedPort(shard, { wire, peer }, { bytes, start, end })
-      : serveSniffed(shard, { wire, peer, port }, { bytes, start, end }),
-  );
-}
-
 function answerInbound(exchange: Exchange): void {
   const { shard, origin, head } = exchange;
-  if (head.method === "CONNECT") {
-    rescue(exchange, "connect-method");
-    return;
-  }
   const policy = shard.tables.inbound(origin.port);
   if (policy === undefined) {
     awaitPolicy(exchange);
@@ -88,6 +36,7 @@ function answerInbound(exchange: Exchange): void {
   }
   prepareRequest(exchange);
   const found = findRoute(routes, exchange.view);
+  exchange.decision.routed(policy.edition, found, exchange.view);
   if (found <= noRoute) {
     refuseUnrouted(exchange, policy, found);
     return;
@@ -100,19 +49,74 @@ function answerInbound(exchange: Exchange): void {
   }
   exchange.route = rule.counts;
   rule.counts.request();
-  const admitted = admitRequest(table, rule.route, origin.peer);
+  // Whoever asks for a token looks here for it.
+  shard.tokens.fields = head.fields;
+  const { check } = shard.tokens;
+  const admitted = admitRequest(table, rule.route, origin.peer, check);
+  exchange.decision.admitted = admitted;
   if (admitted === notAdmitted) {
     shard.counts.add(rule.denied);
-    const reason = explainDenial(table, table.admits[rule.route] ?? [], origin.peer);
+    const reason = explainDenial(table, table.admits[rule.route] ?? [], origin.peer, check);
     rescue(exchange, "unauthorized", { reason });
     return;
   }
-  shard.counts.add(rule.allowed[admitted] ?? 0);
+  const { view } = exchange;
+  const forbidden = policy.hasNamedRoutes
+    ? forbiddenPath({ table, routes, view, peer: origin.peer, check }, found)
+    : undefined;
+  if (forbidden !== undefined) {
+    shard.counts.add(rule.denied);
+    const reason = `the path may be read as ${JSON.stringify(forbidden)}, which the client may not ask for`;
+    rescue(exchange, "unauthorized", { reason: toFieldText(reason, maxDenialText) });
+    return;
+  }
+  noteAdmission(exchange, policy, { rule, admitted });
   exchange.matched = entry;
   exchange.dialedPort = origin.port;
   const { identity } = origin.peer;
   if (identity !== undefined) exchange.requestEdit.set("l5d-client-id", identity);
-  passRule(exchange, rule.filters, 0);
+  if (passFilters(exchange, rule.filters, 0) !== "passed") return;
+  if (isOverRate(exchange, rule.limit)) return;
+  sendToApplication(exchange, "pooled");
+}
+
+type Admission = { readonly rule: LoadedInboundRule; readonly admitted: number };
+
+/** Counts it, and does what the authorization asks for. */
+function noteAdmission(
+  exchange: Exchange,
+  { table }: LoadedInbound,
+  { rule, admitted }: Admission,
+): void {
+  const { shard, origin, head, requestEdit } = exchange;
+  shard.counts.add(rule.allowed[admitted] ?? 0);
+  const entry = rule.entries[admitted];
+  for (const name of entry?.stripped ?? nothing) {
+    for (let at = head.fields.find(name, 0); at >= 0; at = head.fields.find(name, at + 1)) {
+      requestEdit.dropField(at);
+    }
+  }
+  if (entry?.isAudit !== true) return;
+  shard.counts.add(rule.audited ?? 0);
+  const others = (table.admits[rule.route] ?? []).filter((one) => one !== admitted);
+  const reason = explainDenial(table, others, origin.peer, shard.tokens.check);
+  shard.notices.tell("inbound_request_audited", { port: origin.port, reason });
+}
+
+const nothing: readonly string[] = [];
+
+/** After the filters: what they answer themselves is no load for the application. None of this side waits. */
+function isOverRate(exchange: Exchange, limited: LoadedLimit | undefined): boolean {
+  if (limited === undefined) return false;
+  const { shard, origin } = exchange;
+  const excess = shard.rateLimiter.take(origin.port, limited.limit, origin.peer);
+  if (excess === undefined) return false;
+  shard.counts.add(limited.refused[excess.scope]);
+  const { scope, perSecond, retryAfterSeconds } = excess;
+  const whose = scope === "total" ? "total" : "per-identity";
+  const reason = `${whose} rate limit exceeded: ${perSecond}rps`;
+  rescue(exchange, "rate-limited", { reason, retryAfterSeconds });
+  return true;
 }
 
 /** What a filter waited for has come. */
@@ -171,45 +175,4 @@ function refuseUnrouted(exchange: Exchange, policy: LoadedInbound, found: number
 /** `detect` has found out that it is HTTP/1. */
 function isHttp1(protocol: string): boolean {
   return protocol === "detect" || protocol === "http1";
-}
-
-type Bytes = { readonly bytes: Buffer; readonly start: number; readonly end: number };
-type Client = { readonly wire: Wire; readonly peer: Peer };
-
-/** A port whose protocol is told by its bytes. What is no HTTP/1 is refused, never passed on unseen. */
-function serveSniffed(shard: Shard, client: Client & { readonly port: number }, at: Bytes): Look {
-  const { bytes, start, end } = at;
-  const protocol = sniff(bytes, start, end);
-  if (protocol === "more") return { kind: "more" };
-  if (protocol !== "http1") return { kind: "refused", label: `unsupported protocol ${protocol}` };
-  return serve(shard, client, at);
-}
-
-/** A transport header names the port. */
-function serveNamedPort(shard: Shard, client: Client, { bytes, start, end }: Bytes): Look {
-  const header = parseTransportHeader(bytes, start, end);
-  if (header.state === "more") return { kind: "more" };
-  if (header.state === "invalid") return { kind: "refused", label: "bad transport header" };
-  const { port, name, protocol } = header;
-  if (name !== "") return { kind: "refused", label: "gateway domain invalid" };
-  if (protocol !== "http1") {
-    return { kind: "refused", label: `unsupported protocol ${protocol}` };
-  }
-  if (shard.tables.application(port) === undefined) {
-    return { kind: "refused", label: "unknown port" };
-  }
-  return serve(shard, { ...client, port }, { bytes, start: header.end, end });
-}
-
-function serve(shard: Shard, client: Client & { readonly port: number }, at: Bytes): Look {
-  const { wire, peer, port } = client;
-  const tls = !peer.tls ? "disabled" : peer.identity === undefined ? "no_identity" : "true";
-  const downstream = new Downstream({
-    shard,
-    wire,
-    origin: { direction: "inbound", peer, port },
-    answers: inboundAnswers,
-    counts: shard.downstreamCounts("inbound", tls),
-  });
-  return { kind: "taken", readsOn: downstream.feed(at.bytes, at.start, at.end) };
 }

@@ -25,6 +25,11 @@ export function authorizationLabels(authorization: Meta): Labels {
   return { authz_group: group, authz_kind: kind, authz_name: name };
 }
 
+export function rateLimitLabels(limit: Meta): Labels {
+  const { group, kind, name } = named(limit);
+  return { ratelimit_group: group, ratelimit_kind: kind, ratelimit_name: name };
+}
+
 /** Of a route of a Service; `route` is undefined for requests that none takes. */
 export function outboundRouteLabels(parent: Meta, route: Meta | undefined): Labels {
   const to = route === undefined ? nobody : named(route);

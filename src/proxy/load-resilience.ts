@@ -2,14 +2,12 @@
 
 import { retryBudgetSlots } from "../core/decide/retry-budget.ts";
 import type { FailureAccrual } from "../core/model/accrual.ts";
-import { type Filter, failAlways } from "../core/model/filter.ts";
 import { describeMeta, type Meta } from "../core/model/meta.ts";
 import type { OutboundRule, OutboundTable } from "../core/table/outbound.ts";
 import { Breaker } from "./breaker.ts";
 import type { Counts } from "./count.ts";
 import type { EndpointTally } from "./endpoints.ts";
 import type { TargetGroup } from "./exchange.ts";
-import { nameFault } from "./filters.ts";
 import { backendLabels, outboundRouteLabels, parentLabels } from "./labels.ts";
 import { type LoadedRetry, RetryCounts, shareOf } from "./retries.ts";
 
@@ -28,12 +26,20 @@ export type ResilienceContext = {
   readonly workers: number;
   /** What was in force until now: its budgets go on. */
   readonly before: readonly LoadedResilience[];
+  /** State of the budget that rules with `sharesBudget` draw on. */
+  readonly shared: Float64Array;
 };
+
+/** That of the table before, or a fresh one. */
+export function sharedBudget(before: readonly LoadedResilience[]): Float64Array {
+  const known = before.find(({ retry }) => retry?.policy.sharesBudget)?.retry;
+  return known?.budget ?? new Float64Array(retryBudgetSlots);
+}
 
 export function loadResilience(
   table: OutboundTable,
   at: number,
-  { counts, workers, before }: ResilienceContext,
+  { counts, workers, before, shared }: ResilienceContext,
 ): LoadedResilience {
   const rule = table.rules[at];
   const place = table.http.rules[at];
@@ -46,7 +52,7 @@ export function loadResilience(
   const known = before.find((one) => one.scope === scope)?.retry;
   const retry = {
     policy: { ...policy, budget: shareOf(policy.budget, workers) },
-    budget: known?.budget ?? new Float64Array(retryBudgetSlots),
+    budget: policy.sharesBudget ? shared : (known?.budget ?? new Float64Array(retryBudgetSlots)),
     counts: new RetryCounts(counts, outboundRouteLabels(table.parent, meta)),
   };
   return { retry, scope, isGuarded: true };
@@ -55,14 +61,6 @@ export function loadResilience(
 function isGuarded({ timeouts, session }: OutboundRule): boolean {
   const { backendRequestMs, responseMs, idleMs } = timeouts;
   return session !== undefined || backendRequestMs > 0 || responseMs > 0 || idleMs > 0;
-}
-
-/** A session header that may not be written fails its rule: without it clients would lose their sessions unseen. */
-export function sessionFaults({ session }: OutboundRule): readonly Filter[] {
-  if (session?.type !== "header") return [];
-  const fault = session.name.toLowerCase() === "host" ? "host" : nameFault(session.name);
-  if (fault === undefined) return [];
-  return [failAlways(500, `sessions cannot be kept in the header '${session.name}'`)];
 }
 
 type Before = { readonly balancers: readonly (Balancer | undefined)[] };

@@ -1,12 +1,17 @@
 /** Tables with what is worked out once when they arrive, so that a request only looks things up. */
+import { sessionFaults } from "../core/decide/filter-fault.ts";
 import { type LoadedRoutes, loadHttpRoutes } from "../core/decide/find-route.ts";
 import type { Pattern } from "../core/decide/pattern.ts";
+import { type Reading, readingOf } from "../core/decide/reading.ts";
+import type { Authorization } from "../core/model/authorization.ts";
+import type { RateLimit } from "../core/model/rate-limit.ts";
 import type { Result } from "../core/std/result.ts";
 import type { HttpRouteTable, MatchEntry } from "../core/table/http-route.ts";
 import type { InboundTable } from "../core/table/inbound.ts";
 import type { BackendEntry, OutboundRule, OutboundTable } from "../core/table/outbound.ts";
 import type { Breaker } from "./breaker.ts";
 import { type Counts, RouteCounts } from "./count.ts";
+import { type Edition, makeEdition } from "./decisions.ts";
 import type { TargetGroup } from "./exchange.ts";
 import { type FilterContext, type PreparedFilters, prepareFilters } from "./filters.ts";
 import {
@@ -14,6 +19,7 @@ import {
   backendLabels,
   inboundRouteLabels,
   outboundRouteLabels,
+  rateLimitLabels,
   serverLabels,
 } from "./labels.ts";
 import {
@@ -22,9 +28,10 @@ import {
   loadBalancers,
   loadResilience,
   type ResilienceContext,
-  sessionFaults,
+  sharedBudget,
 } from "./load-resilience.ts";
 import { MirrorCounts } from "./mirror-counts.ts";
+import type { RateExcess } from "./rate-limiter.ts";
 
 export type LoadContext = {
   readonly counts: Counts;
@@ -44,7 +51,22 @@ export type LoadedOutbound = {
   readonly noRoute: RouteCounts;
   /** Parallel to `table.backends`; undefined where a backend leads nowhere. */
   readonly balancers: readonly (Balancer | undefined)[];
+  readonly edition: Edition;
+  /** Parallel to `table.opaque.choices`; empty where requests alone are carried. */
+  readonly opaque: readonly LoadedOpaque[];
 };
+
+export type LoadedOpaque = {
+  readonly group: TargetGroup | undefined;
+  /** Not empty: why the backend takes nothing. */
+  readonly refusal: string;
+  /** Slots of counters. */
+  readonly opened: number;
+  readonly closed: number;
+};
+
+/** Which snapshot a table came in. */
+export type SnapshotName = { readonly scope: string; readonly revision: number };
 
 export type LoadedRule = LoadedResilience & {
   readonly rule: OutboundRule;
@@ -65,11 +87,25 @@ export type LoadedInbound = {
   readonly routes: LoadedRoutes;
   /** Parallel to `table.http.rules`. */
   readonly rules: readonly LoadedInboundRule[];
+  readonly edition: Edition;
   /** Slots of counters. */
   readonly notFound: number;
+  /** Whether somebody wrote routes, so that it matters what path a request has. */
+  readonly hasNamedRoutes: boolean;
+  /** What is read of a connection to the port. */
+  readonly reading: Reading;
+  /** Slots of counters of connections that are not read as HTTP. */
+  readonly connections: LoadedConnections;
 };
 
-type LoadedInboundRule = {
+type LoadedConnections = {
+  /** Parallel to `table.authorizations`; undefined: it is for a route alone. */
+  readonly allowed: readonly (number | undefined)[];
+  readonly denied: number;
+  readonly terminated: number;
+};
+
+export type LoadedInboundRule = {
   /** Index into `table.http.routes`. */
   readonly route: number;
   readonly filters: PreparedFilters;
@@ -77,6 +113,25 @@ type LoadedInboundRule = {
   /** Slot of each authorization (parallel to `table.authorizations`); undefined: it is not one of this route's. */
   readonly allowed: readonly (number | undefined)[];
   readonly denied: number;
+  /** Undefined: nothing of the route is in audit mode. */
+  readonly audited: number | undefined;
+  /** Parallel to `table.authorizations`. */
+  readonly entries: readonly LoadedAuthorization[];
+  /** Undefined: its requests are not counted. */
+  readonly limit: LoadedLimit | undefined;
+};
+
+type LoadedAuthorization = {
+  /** It admits whom nobody admits, because nothing is enforced. */
+  readonly isAudit: boolean;
+  /** Headers with tokens that the application must not see. */
+  readonly stripped: readonly string[];
+};
+
+export type LoadedLimit = {
+  readonly limit: RateLimit;
+  /** Slot of counters, by scope. */
+  readonly refused: Readonly<Record<RateExcess["scope"], number>>;
 };
 
 /** `before`: what was in force until now. What is known about its endpoints and budgets stays. */
@@ -84,11 +139,14 @@ export function loadOutbound(
   table: OutboundTable,
   context: LoadContext,
   before: LoadedOutbound | undefined,
+  { scope, revision }: SnapshotName,
 ): LoadedOutbound {
   const { counts, workers } = context;
   const groups = table.backends.map(context.groupOf);
   const balancers = loadBalancers(table, groups, counts, before);
-  const resilience: ResilienceContext = { counts, workers, before: before?.rules ?? [] };
+  const rulesBefore = before?.rules ?? [];
+  const shared = sharedBudget(rulesBefore);
+  const resilience: ResilienceContext = { counts, workers, before: rulesBefore, shared };
   const byRoute = table.http.routes.map(
     ({ meta }) =>
       new RouteCounts(counts, {
@@ -123,15 +181,41 @@ export function loadOutbound(
     };
   });
   const routes = loadHttpRoutes(table.http, context.compile);
-  return { table, routes, rules, noRoute, balancers };
+  const edition = makeEdition(scope, revision, { direction: "outbound", table, routes });
+  const opaque = loadOpaque(table, groups, counts);
+  return { table, routes, rules, noRoute, balancers, edition, opaque };
+}
+
+function loadOpaque(
+  { parent, opaque, backends }: OutboundTable,
+  groups: readonly (TargetGroup | undefined)[],
+  counts: Counts,
+): readonly LoadedOpaque[] {
+  if (opaque === undefined) return [];
+  return opaque.choices.map(({ backend, filters }) => {
+    const labels = {
+      ...outboundRouteLabels(parent, opaque.meta),
+      ...backendLabels(backends[backend]?.meta),
+    };
+    const failure = filters.find((filter) => filter.kind === "failure");
+    return {
+      group: groups[backend],
+      refusal: failure === undefined ? "" : failure.failure.message,
+      opened: counts.place("outbound_tcp_route_open_total", labels),
+      closed: counts.place("outbound_tcp_route_close_total", labels),
+    };
+  });
 }
 
 export function loadInbound(
   table: InboundTable,
   context: Pick<LoadContext, "counts" | "compile">,
+  { scope, revision }: SnapshotName,
 ): LoadedInbound {
   const { counts } = context;
   const server = serverLabels(table.server);
+  const limit = loadLimit(table, counts);
+  const entries = table.authorizations.map(loadAuthorization);
   const rules = table.http.rules.map(({ route }, at) => {
     const labels = routeLabels(table, route);
     const admits = table.admits[route] ?? [];
@@ -140,6 +224,11 @@ export function loadInbound(
       filters: prepareFilters(table.filters[at] ?? []),
       counts: new RouteCounts(counts, { direction: "inbound", ...labels }),
       denied: counts.place("inbound_http_authz_deny_total", labels),
+      audited: entries.some(({ isAudit }, index) => isAudit && admits.includes(index))
+        ? counts.place("inbound_http_authz_audit_total", labels)
+        : undefined,
+      entries,
+      limit: isProbe(table, route) ? undefined : limit,
       allowed: table.authorizations.map(({ meta }, index) =>
         admits.includes(index)
           ? counts.place("inbound_http_authz_allow_total", {
@@ -151,7 +240,53 @@ export function loadInbound(
     };
   });
   const notFound = counts.place("inbound_http_route_not_found_total", server);
-  return { table, routes: loadHttpRoutes(table.http, context.compile), rules, notFound };
+  const routes = loadHttpRoutes(table.http, context.compile);
+  return {
+    table,
+    routes,
+    rules,
+    edition: makeEdition(scope, revision, { direction: "inbound", table, routes }),
+    notFound,
+    hasNamedRoutes: table.http.routes.some(({ meta }) => meta.type !== "default"),
+    reading: readingOf(table),
+    connections: loadConnections(table, counts),
+  };
+}
+
+function loadAuthorization({ meta, tokens = [] }: Authorization): LoadedAuthorization {
+  const stripped = tokens.filter(({ forward, place }) => !forward && place.in === "header");
+  return {
+    isAudit: meta.type === "default" && meta.name === "audit",
+    stripped: stripped.map(({ place }) => place.name),
+  };
+}
+
+/** The kubelet ends a pod that does not answer it, so that a limit on its probes would add to the load it is against. */
+function isProbe(table: InboundTable, route: number): boolean {
+  const meta = table.http.routes[route]?.meta;
+  return meta?.type === "default" && meta.name === "probe";
+}
+
+function loadLimit(table: InboundTable, counts: Counts): LoadedLimit | undefined {
+  const { rateLimit } = table;
+  if (rateLimit === undefined) return undefined;
+  const labels = { ...serverLabels(table.server), ...rateLimitLabels(rateLimit.meta) };
+  const slot = (scope: RateExcess["scope"]): number =>
+    counts.place("inbound_http_local_ratelimit_total", { ...labels, scope });
+  return { limit: rateLimit, refused: { total: slot("total"), identity: slot("identity") } };
+}
+
+function loadConnections(table: InboundTable, counts: Counts): LoadedConnections {
+  const server = serverLabels(table.server);
+  return {
+    allowed: table.authorizations.map(({ meta }, index) =>
+      table.admitsConnection.includes(index)
+        ? counts.place("inbound_tcp_authz_allow_total", { ...server, ...authorizationLabels(meta) })
+        : undefined,
+    ),
+    denied: counts.place("inbound_tcp_authz_deny_total", server),
+    terminated: counts.place("inbound_tcp_authz_terminate_total", server),
+  };
 }
 
 /** The entry that `findRoute` found, which is there. */

@@ -33,6 +33,7 @@ export class MeshDoor {
   readonly port: number;
   readonly #greet: (door: MeshDoor, guest: Guest) => void;
   #server: MeshServer | undefined;
+  #name: string | undefined;
 
   constructor({ shard, kind, port, greet }: MeshDoorOptions) {
     this.shard = shard;
@@ -41,8 +42,14 @@ export class MeshDoor {
     this.#greet = greet;
   }
 
+  /** What clients call this workload; undefined until it has a certificate. */
+  get name(): string | undefined {
+    return this.#name;
+  }
+
   /** Shows another certificate from the next connection on. */
-  renew(credentials: MeshCredentials): void {
+  renew(credentials: MeshCredentials & { readonly name: string }): void {
+    this.#name = credentials.name;
     if (this.#server !== undefined) {
       this.#server.renew(credentials);
       return;
@@ -52,7 +59,8 @@ export class MeshDoor {
       credentials,
       handshakeTimeoutMs: shard.limits.headTimeoutMs,
       onPeer: (socket, peer) => this.#welcome(socket, peer),
-      onFailure: () => shard.countRefusal("tls handshake"),
+      onFailure: (code) =>
+        shard.refuseConnection("tls handshake", { port: this.port, detail: code }),
     });
   }
 
@@ -61,7 +69,7 @@ export class MeshDoor {
       this.#server.accept(socket);
       return;
     }
-    this.shard.countRefusal("no identity");
+    this.shard.refuseConnection("no identity", { port: this.port });
     socket.destroy();
   }
 

@@ -1,6 +1,7 @@
 /**
  * A connection that carries copies of requests, one at a time. Whatever happens on it ends here: it never makes anybody wait,
- * and it holds no more than `maxMirrorBytes`.
+ * and it holds no more than `limits.maxMirrorBytes` of what its mirror has not taken. The request itself is not slowed down for a
+ * mirror, so one that falls behind by more is cut off.
  */
 import { BodyReader } from "../codec/http1-body.ts";
 import { parseResponseHead, ResponseHead } from "../codec/http1-head.ts";
@@ -17,11 +18,8 @@ import type { MirrorCounts, MirrorResult } from "./mirror-counts.ts";
 import type { Shard } from "./shard.ts";
 import { Timer } from "./timer-wheel.ts";
 
-/**
- * Bytes of a copy that the mirror has not taken. The request itself is not slowed down for a mirror, so one that falls behind
- * by more is cut off. As much as the longest head (`codec/http1-head.ts`).
- */
-const maxMirrorBytes: number = 64 * 1024;
+/** Given to the wire at a time. */
+const maxPartBytes: number = 64 * 1024;
 
 /** From the end of a copy to the end of its answer. Nobody waits for it; what is longer only holds a connection. */
 const mirrorAnswerMs = 10_000;
@@ -51,6 +49,8 @@ export class MirrorConnection implements WireOwner {
   #copy: MirrorCopy | undefined;
   /** Bytes that the wire has taken and not sent. */
   #lentBytes = 0;
+  /** What the pool knows of the bytes that wait here. */
+  #notedBytes = 0;
   #requestDone = false;
   #answering = false;
   /** How long the connection may wait for the next copy, read while the bytes of the head are there. */
@@ -65,6 +65,11 @@ export class MirrorConnection implements WireOwner {
     this.#pool = options.pool;
     this.target = options.target;
     this.#timer = new Timer(() => this.#expired());
+  }
+
+  /** Whether more waits here than is on its way. */
+  get isBehind(): boolean {
+    return this.#waitingBytes > maxPartBytes;
   }
 
   /** Takes a copy; what is written next is its request. */
@@ -90,14 +95,31 @@ export class MirrorConnection implements WireOwner {
       this.#phase === "busy" &&
       this.#lentBytes === 0
     ) {
-      const partEnd = Math.min(end, at + maxMirrorBytes);
+      const partEnd = Math.min(end, at + maxPartBytes);
       if (!this.#shard.sendCopy(this.#wire, bytes, at, partEnd)) this.#lentBytes = partEnd - at;
       at = partEnd;
     }
-    if (at === end || this.#phase === "closed") return;
-    const { start: heldStart, end: heldEnd } = this.#unsent;
-    if (this.#lentBytes + heldEnd - heldStart + end - at > maxMirrorBytes) this.#finish("cut_off");
-    else this.#unsent.append(bytes, at, end);
+    if (at < end && this.#phase !== "closed") {
+      if (this.#hasRoom(end - at)) this.#unsent.append(bytes, at, end);
+      else this.#finish("cut_off");
+    }
+    this.#noteBytes();
+  }
+
+  #hasRoom(length: number): boolean {
+    const { maxMirrorBytes, maxMirrorBytesInAll } = this.#shard.limits;
+    const waiting = this.#waitingBytes;
+    const inAll = this.#pool.waitingBytes - this.#notedBytes + waiting;
+    return waiting + length <= maxMirrorBytes && inAll + length <= maxMirrorBytesInAll;
+  }
+
+  get #waitingBytes(): number {
+    return this.#lentBytes + this.#unsent.end - this.#unsent.start;
+  }
+
+  #noteBytes(): void {
+    this.#pool.waitingBytes += this.#waitingBytes - this.#notedBytes;
+    this.#notedBytes = this.#waitingBytes;
   }
 
   /** The request is complete: from now on the mirror's time runs. */
@@ -115,8 +137,10 @@ export class MirrorConnection implements WireOwner {
   close(): void {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
-    this.#shard.wheel.disarm(this.#timer);
+    this.#shard.wheel.forget(this.#timer);
     this.#unsent.clear();
+    this.#lentBytes = 0;
+    this.#noteBytes();
     this.#held.clear();
     this.#pool.forget(this);
     this.#dialing?.cancel();
@@ -148,6 +172,7 @@ export class MirrorConnection implements WireOwner {
   onWritten(): void {
     this.#lentBytes = 0;
     this.#sendHeld();
+    this.#noteBytes();
   }
 
   onEnd(): void {
@@ -196,16 +221,21 @@ export class MirrorConnection implements WireOwner {
       this.#lentBytes = preface.length;
     }
     this.#sendHeld();
+    this.#noteBytes();
     if (this.#requestDone) shard.wheel.arm(this.#timer, mirrorAnswerMs);
   }
 
-  /** The held bytes go as they are, so that they are not in memory twice. */
+  /** In parts, so that what has left makes room before the last of it has. */
   #sendHeld(): void {
     const unsent = this.#unsent;
-    if (unsent.isEmpty || this.#wire === undefined || this.#lentBytes > 0) return;
-    const { bytes, start, end } = unsent;
-    unsent.clear();
-    if (!this.#wire.send(bytes, start, end)) this.#lentBytes = end - start;
+    while (!unsent.isEmpty && this.#wire !== undefined && this.#lentBytes === 0) {
+      const { bytes, start, end } = unsent;
+      const partEnd = Math.min(end, start + maxPartBytes);
+      if (!this.#shard.sendCopy(this.#wire, bytes, start, partEnd)) {
+        this.#lentBytes = partEnd - start;
+      }
+      unsent.keep(bytes, partEnd, end);
+    }
   }
 
   #takeBytes(bytes: Buffer, length: number): void {

@@ -9,8 +9,8 @@ import { MirrorConnection } from "./mirror-connection.ts";
 import type { Shard } from "./shard.ts";
 
 /**
- * Copies under way in one worker. A dead mirror holds each for `mirrorAnswerMs` (`mirror-connection.ts`), so this bounds what
- * it can cost: sockets, and `maxMirrorBytes` of memory for each.
+ * Copies under way in one worker. A dead mirror holds each for `mirrorAnswerMs` (`mirror-connection.ts`), so this bounds the
+ * sockets that it can cost; `limits.maxMirrorBytesInAll` bounds the memory.
  */
 const maxMirrors = 512;
 
@@ -20,6 +20,8 @@ const nobodyTried: readonly Target[] = [];
 export class MirrorPool {
   readonly #open: Set<MirrorConnection> = new Set();
   readonly #idle = new Map<Target, MirrorConnection[]>();
+  /** Of all copies, what their mirrors have not taken. */
+  waitingBytes = 0;
 
   /** False: too many copies are under way. */
   get hasRoom(): boolean {
@@ -98,4 +100,18 @@ export function mirrorBody(exchange: Exchange, bytes: Buffer, start: number, end
     if (requestDone) mirror.endRequest();
   }
   if (requestDone) mirrors.length = 0;
+  else if (!exchange.isYielding && mirrors.some((mirror) => mirror.isBehind)) yieldTurn(exchange);
+}
+
+/**
+ * A socket that has much to read is read many times in one turn of the event loop, while no other gets a turn: a fast upload
+ * would be MiB ahead before its mirror is even connected to. So the next read is left to the next turn. That is all: a mirror
+ * that needs more than turns is cut off in the end.
+ */
+function yieldTurn(exchange: Exchange): void {
+  exchange.isYielding = true;
+  setImmediate(() => {
+    exchange.isYielding = false;
+    if (exchange.downstream.isBusy) exchange.downstream.goOn();
+  });
 }

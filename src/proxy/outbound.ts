@@ -1,7 +1,9 @@
 /**
  * The way of a request of the application beside us, from top to bottom. Nothing else decides what comes next.
  *
- * The application names the destination itself: in the target, as a forward proxy is asked, or in Host.
+ * The application names the destination itself: in the target, as a forward proxy is asked, or in Host. CONNECT is a request
+ * like any other, as in Linkerd: its destination's routes, filters and authorizations decide, it is passed on, and the tunnel
+ * begins when a server answers 2xx. It has no path (RFC 9110 §9.3.6), so of path matches only the prefix `/` takes it.
  */
 import type { ResponseHead } from "../codec/http1-head.ts";
 import { findRoute, noRoute } from "../core/decide/find-route.ts";
@@ -22,9 +24,12 @@ import { msToNextTry, rescueTry, type TryOutcome, tryFailures } from "./retries.
 import { pinnedChoice } from "./session-pin.ts";
 import type { Shard } from "./shard.ts";
 import type { Destination } from "./tables.ts";
+import type { WaitingSteps } from "./waiting-room.ts";
 
 /** Endpoints that are dialed in one try while none can be connected to: enough to get past a dying node, few enough to fail soon. */
 const maxDials = 3;
+
+const waitingSteps: WaitingSteps = { go: sendToEndpoint, giveUp: refuseFast };
 
 export const outboundAnswers: Answers = {
   answer: answerOutbound,
@@ -52,10 +57,6 @@ export function acceptOutbound(shard: Shard, accepted: AcceptedSocket): void {
 
 function answerOutbound(exchange: Exchange): void {
   const { shard, head } = exchange;
-  if (head.method === "CONNECT") {
-    rescue(exchange, "connect-method");
-    return;
-  }
   if (head.scheme === "https") {
     rescue(exchange, "foreign-scheme");
     return;
@@ -75,8 +76,9 @@ function answerOutbound(exchange: Exchange): void {
     return;
   }
   prepareRequest(exchange);
-  const { routes, rules } = answer.policy;
+  const { routes, rules, edition } = answer.policy;
   const found = findRoute(routes, exchange.view);
+  exchange.decision.routed(edition, found, exchange.view);
   if (found <= noRoute) {
     refuseUnrouted(exchange, answer.policy, found);
     return;
@@ -91,6 +93,8 @@ function answerOutbound(exchange: Exchange): void {
   rule.counts.request();
   exchange.rule = rule;
   exchange.matched = entry;
+  const { canonical } = rule.rule;
+  if (canonical !== undefined) exchange.requestEdit.add("l5d-dst-canonical", canonical);
   exchange.dialedPort = destination.port;
   const { requestMs } = rule.rule.timeouts;
   if (requestMs > 0) {
@@ -162,9 +166,22 @@ function sendToEndpoint(exchange: Exchange, group: TargetGroup): void {
     forward(exchange, group, target, "pooled");
   } else if (lastFailure !== undefined) {
     endTry(exchange, lastFailure.code, lastFailure.reason);
+  } else if (group.members.length === 0) {
+    endTry(exchange, "no-endpoints");
   } else {
-    endTry(exchange, group.members.length > 0 ? "fail-fast" : "no-endpoints");
+    awaitEndpoint(exchange, group);
   }
+}
+
+/** Every endpoint is behind its breaker. */
+function awaitEndpoint(exchange: Exchange, group: TargetGroup): void {
+  const entrance = exchange.breaker?.room.enter(exchange, group, waitingSteps) ?? "shut";
+  if (entrance === "full") rescue(exchange, "backend-overload");
+  else if (entrance === "shut") refuseFast(exchange);
+}
+
+function refuseFast(exchange: Exchange): void {
+  endTry(exchange, "fail-fast");
 }
 
 function failedOutbound(exchange: Exchange, failure: ForwardFailure): void {
@@ -198,7 +215,8 @@ function respondedOutbound(exchange: Exchange, head: ResponseHead): boolean {
   if (rule?.retry !== undefined && isRetryable(rule.retry.policy, head.status)) {
     if (target !== undefined) exchange.tried.push(target);
     if (goesOn(exchange, head.status, pauseAsked(exchange, head))) return false;
-    if (guard?.noRetry === "budget") {
+    // XBackendTrafficPolicy wants 503 then. Under a ServiceProfile the client gets the response that there is, as in Linkerd.
+    if (guard?.noRetry === "budget" && rule.retry.policy.sharesBudget === undefined) {
       rescue(exchange, "retry-budget");
       return false;
     }

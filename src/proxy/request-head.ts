@@ -14,7 +14,7 @@ import { dropPrivateFields } from "./private-fields.ts";
 export function prepareRequest(exchange: Exchange): void {
   const { head, requestEdit: edit } = exchange;
   edit.reset();
-  exchange.keepsUpgrade = head.upgrade && !upgradesToHttp2(head);
+  exchange.keepsUpgrade = head.upgrade && head.method !== "CONNECT" && !upgradesToHttp2(head);
   dropHopByHop(head, edit, exchange.keepsUpgrade);
   dropPrivateFields(head.fields, edit);
   exchange.startLine = head.targetForm === "absolute" ? originLine(exchange) : undefined;
@@ -32,18 +32,32 @@ function lineOf(head: RequestHead, target: string): string {
 
 /**
  * Asks for something else, as a filter says. What the request itself asked for counts, whatever filters before have made of
- * it. False: a prefix is to be replaced where none matched. `OPTIONS *` asks about the server and has no path (RFC 9110 §9.3.7).
+ * it. False: a prefix is to be replaced where none matched. `OPTIONS *` and CONNECT ask about a server and have no path
+ * (RFC 9110 §9.3.6 and §9.3.7).
  */
 export function rewriteRequest(exchange: Exchange, rewrite: UrlRewrite): boolean {
-  const { head, requestEdit } = exchange;
-  if (rewrite.path !== undefined && head.targetForm !== "asterisk") {
+  const { head } = exchange;
+  const hasPath = head.targetForm === "origin" || head.targetForm === "absolute";
+  if (rewrite.path !== undefined && hasPath) {
     const target = rewriteTarget(rewrite, matchedPrefix(exchange), head.path, head.query);
     if (target === undefined) return false;
     const isBare = head.hasQuery && head.query === "";
     exchange.startLine = lineOf(head, isBare ? `${target}?` : target);
   }
-  if (rewrite.host !== "") requestEdit.set("host", rewrite.host);
+  if (rewrite.host !== "") renameHost(exchange, rewrite.host);
   return true;
+}
+
+/** The target of CONNECT names the host too, and a port that stays. Both must say the same (RFC 9112 §3.2.3). */
+function renameHost(exchange: Exchange, host: string): void {
+  const { head, requestEdit } = exchange;
+  if (head.targetForm !== "authority") {
+    requestEdit.set("host", host);
+    return;
+  }
+  const authority = `${host}${head.authority.slice(head.authority.lastIndexOf(":"))}`;
+  requestEdit.set("host", authority);
+  exchange.startLine = lineOf(head, authority);
 }
 
 /** The prefix by which the rule took the request; undefined: it took it by something else. */

@@ -4,6 +4,7 @@
  */
 import { writeAnswer } from "../codec/http1-write.ts";
 import { toFieldText } from "../core/std/field.ts";
+import { decisionHeader, tellsDecision } from "./decision-header.ts";
 import type { Exchange } from "./exchange.ts";
 
 export type ErrorCode =
@@ -11,7 +12,6 @@ export type ErrorCode =
   | "head-timeout"
   | "body-timeout"
   | "bad-destination"
-  | "connect-method"
   | "foreign-scheme"
   | "bad-client-response"
   | "no-route"
@@ -39,6 +39,7 @@ export type ErrorCode =
   | "retry-budget"
   | "backend-overload"
   | "overload"
+  | "rate-limited"
   | "no-verdict"
   | "auth-body"
   | "injected";
@@ -58,7 +59,6 @@ export const rows: Readonly<Record<ErrorCode, Row>> = {
   "head-timeout": row(408, "head timeout", "the request head did not arrive in time", true),
   "body-timeout": row(408, "body timeout", "the request body did not arrive in time", true),
   "bad-destination": row(400, "bad destination", "name the destination in the target or in Host"),
-  "connect-method": row(501, "unsupported", "CONNECT is not supported yet", true),
   "foreign-scheme": row(501, "unsupported", "only http:// targets are supported"),
   "bad-client-response": row(502, "i/o", "the response cannot be expressed in HTTP/1.0", true),
   "no-route": row(404, "no route", "no route matches this request"),
@@ -81,11 +81,12 @@ export const rows: Readonly<Record<ErrorCode, Row>> = {
   "request-timeout": row(504, "response timeout", "the request took longer than its rule allows"),
   "response-timeout": row(504, "response timeout", "the response took longer than its rule allows"),
   "try-timeout": row(504, "response timeout", "the endpoint took longer than the rule allows"),
-  "idle-timeout": row(504, "response timeout", "nothing came for longer than the rule allows"),
+  "idle-timeout": row(504, "idle timeout", "nothing came for longer than the rule allows"),
   "fail-fast": row(503, "failfast", "every endpoint of the backend is out because of its failures"),
   "retry-budget": row(503, "retry budget", "the request failed and the retry budget is used up"),
   "backend-overload": row(503, "loadshed", "too many requests wait for the backend"),
   overload: row(503, "loadshed", "too many requests are in flight"),
+  "rate-limited": row(429, "rate limited", "too many requests"),
   "no-verdict": row(403, "external auth", "the authorization service gave no verdict"),
   "auth-body": row(
     413,
@@ -103,27 +104,31 @@ export type RescueOptions = {
   readonly reason?: string;
   /** In place of the row's status, where the cause knows better (a refused head, an injected failure). */
   readonly status?: number;
+  /** Tells the client when to come again (RFC 9110 §10.2.3). */
+  readonly retryAfterSeconds?: number;
 };
 
 /** Ends an exchange by an answer of this proxy, or by ending the connection when part of another answer is out. */
 export function rescue(exchange: Exchange, code: ErrorCode, options: RescueOptions = {}): void {
   const { status, label, closes, reason } = rows[code];
   exchange.shard.countError(exchange.origin.direction, label);
+  const text = toFieldText(options.reason ?? reason, maxReasonLength);
+  exchange.decision.failed(code, text);
   exchange.downstream.dropUpstream();
   if (exchange.responseStarted) {
     exchange.downstream.reset();
     return;
   }
-  const text = toFieldText(options.reason ?? reason, maxReasonLength);
   answerLocally(exchange, {
     status: finalStatus(options.status ?? status),
-    headers: [
-      ["l5d-proxy-error", text],
-      ["content-type", "text/plain"],
-    ],
+    headers: [["l5d-proxy-error", text], ["content-type", "text/plain"], ...retryAfter(options)],
     body: `${text}\n`,
     closes,
   });
+}
+
+function retryAfter({ retryAfterSeconds }: RescueOptions): LocalAnswer["headers"] {
+  return retryAfterSeconds === undefined ? [] : [["retry-after", `${retryAfterSeconds}`]];
 }
 
 export type LocalAnswer = {
@@ -138,16 +143,22 @@ export function answerLocally(exchange: Exchange, answer: LocalAnswer): void {
   const { shard, downstream } = exchange;
   // What is left of an unread request body would be taken for the next request.
   exchange.closes ||= answer.closes || !exchange.requestDone || shard.draining;
+  const nowMs = shard.nowMs();
+  exchange.decision.answered(answer.status, nowMs);
+  exchange.decision.responseBytes = Buffer.byteLength(answer.body);
+  const { headers } = answer;
   const end = writeAnswer(shard.scratch, 0, {
     status: answer.status,
     reason: phrases.get(answer.status) ?? "",
-    headers: answer.headers,
+    headers: tellsDecision(exchange)
+      ? [...headers, [decisionHeader, shard.decisions.idOf(exchange)]]
+      : headers,
     body: answer.body,
     close: exchange.closes,
     omitBody: exchange.readable && exchange.head.method === "HEAD",
   });
   if (end < 0) throw new Error("Made an answer that is larger than a buffer");
-  exchange.route?.response(answer.status, shard.nowMs() - exchange.startedMs);
+  exchange.route?.response(answer.status, nowMs - exchange.startedMs);
   exchange.responseStarted = true;
   downstream.sendScratch(end);
   downstream.finish();

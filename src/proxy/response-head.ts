@@ -2,23 +2,35 @@
 
 import type { ResponseHead } from "../codec/http1-head.ts";
 import { dropHopByHop, writeHead } from "../codec/http1-write.ts";
+import { decisionHeader, tellsDecision } from "./decision-header.ts";
 import type { Exchange } from "./exchange.ts";
 import { applyModifiers } from "./filters.ts";
 import { dropPrivateFields } from "./private-fields.ts";
 import { addSession } from "./session-pin.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** Writes the final head (or 101) to the worker's scratch buffer; answers the position after it, or -1. */
+const ofOtherSidecars: ReadonlySet<string> = new Set(["l5d-proxy-error", decisionHeader]);
+const nothing: ReadonlySet<string> = new Set();
+
+/** Writes the final head (or the one that opens a tunnel) to the worker's scratch buffer; answers the position after it, or -1. */
 export function writeResponseHead(exchange: Exchange, upstream: Upstream): number {
   const { responseEdit: edit, shard } = exchange;
   const { head } = upstream;
   edit.reset();
   dropHopByHop(head, edit, exchange.keepsUpgrade && head.upgrade);
-  // Applications cannot speak for proxies. The one thing that is passed on is why another sidecar, proven to be one by its
-  // certificate, answered in place of its application.
-  dropPrivateFields(head.fields, edit, upstream.isMeshed ? "l5d-proxy-error" : "");
+  // Applications cannot speak for proxies. What is passed on is why another sidecar, proven to be one by its certificate,
+  // answered in place of its application, and under which id it can be asked about that.
+  dropPrivateFields(head.fields, edit, upstream.isMeshed ? ofOtherSidecars : nothing);
+  // RFC 9110 §9.3.6: behind a 2xx to CONNECT is the tunnel, whatever these say.
+  if (head.upgrade && head.status !== 101) {
+    edit.remove("content-length");
+    edit.remove("transfer-encoding");
+  }
   applyModifiers(edit, exchange.responseModifiers);
   if (exchange.guard?.rule?.rule.session !== undefined) addSession(exchange);
+  if (shard.settings.decisionHeader === "always" && tellsDecision(exchange)) {
+    edit.add(decisionHeader, shard.decisions.idOf(exchange));
+  }
   if (exchange.closes && !head.upgrade) edit.add("connection", "close");
   return writeHead(shard.scratch, 0, head, startLineOf(head), edit);
 }

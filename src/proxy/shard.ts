@@ -1,17 +1,22 @@
 /** What all connections of a worker share: its clocks and buffers, its tables and counters, and what it may hold. */
 import type { SecureContext } from "node:tls";
 import type { BufferPool } from "../edge/net/buffer-pool.ts";
+import type { ReadOriginalDestination } from "../edge/net/original-dst.ts";
 import type { Wire } from "../edge/net/wire.ts";
 import type { WorkerMetric } from "../thread/counters.ts";
-import type { WorkerLimits, WorkerSettings } from "../thread/messages.ts";
+import type { NoticeFields, WorkerLimits, WorkerSettings } from "../thread/messages.ts";
+import type { AccessLog } from "./access-log.ts";
 import { AuthConnections } from "./auth-connections.ts";
 import { ConnectionCounts, type Counts } from "./count.ts";
-import type { Downstream } from "./downstream.ts";
+import type { Decisions } from "./decisions.ts";
 import type { Target } from "./exchange.ts";
 import type { Direction } from "./labels.ts";
 import { MirrorPool } from "./mirror.ts";
+import type { Notices } from "./notices.ts";
+import type { RateLimiter } from "./rate-limiter.ts";
 import type { Tables } from "./tables.ts";
 import type { TimerWheel } from "./timer-wheel.ts";
+import type { Tokens } from "./tokens.ts";
 
 /**
  * One read of a head, with whatever came along. All connections that expect a head read to the same memory, because what
@@ -22,7 +27,17 @@ const headBufferBytes: number = 16 * 1024;
 /** Whether a client, and the kind of end it proved, in Linkerd's words. */
 export type TlsLabel = "true" | "no_identity" | "disabled";
 
+/** A connection that a client opened, whatever is spoken on it. */
+export type Connection = {
+  /** Whether ending it now would cut something off. */
+  readonly isBusy: boolean;
+  /** Asks it to end as soon as nothing is cut off. */
+  drain(): void;
+};
+
 export type ShardOptions = {
+  readonly rateLimiter: RateLimiter;
+  readonly tokens: Tokens;
   readonly settings: WorkerSettings;
   /** Milliseconds that never go back. */
   readonly nowMs: () => number;
@@ -34,6 +49,12 @@ export type ShardOptions = {
   readonly pool: BufferPool;
   readonly counts: Counts;
   readonly tables: Tables;
+  readonly notices: Notices;
+  readonly decisions: Decisions;
+  /** Undefined: nobody reads about requests. */
+  readonly accessLog: AccessLog | undefined;
+  /** Undefined: no connection is redirected here. */
+  readonly readOriginal?: ReadOriginalDestination | undefined;
 };
 
 export class Shard {
@@ -46,8 +67,14 @@ export class Shard {
   readonly pool: BufferPool;
   readonly counts: Counts;
   readonly tables: Tables;
+  readonly notices: Notices;
+  readonly decisions: Decisions;
+  readonly accessLog: AccessLog | undefined;
+  readonly readOriginal: ReadOriginalDestination | undefined;
+  readonly rateLimiter: RateLimiter;
+  readonly tokens: Tokens;
   readonly headBuffer: Buffer = Buffer.allocUnsafeSlow(headBufferBytes);
-  readonly connections: Set<Downstream> = new Set();
+  readonly connections: Set<Connection> = new Set();
   readonly mirrors: MirrorPool = new MirrorPool();
   /** On which authorization services are asked. */
   readonly authConnections: AuthConnections = new AuthConnections(this);
@@ -72,6 +99,12 @@ export class Shard {
     this.pool = options.pool;
     this.counts = options.counts;
     this.tables = options.tables;
+    this.notices = options.notices;
+    this.rateLimiter = options.rateLimiter;
+    this.tokens = options.tokens;
+    this.decisions = options.decisions;
+    this.accessLog = options.accessLog;
+    this.readOriginal = options.readOriginal;
     this.scratch = this.pool.take();
   }
 
@@ -109,6 +142,18 @@ export class Shard {
   /** A connection of a peer was refused before it carried a request. */
   countRefusal(label: string): void {
     this.#countLabelled("inbound_tcp_errors_total", label);
+  }
+
+  /** The same, and the log is told. */
+  refuseConnection(label: string, fields: NoticeFields): void {
+    this.countRefusal(label);
+    this.notices.tell("inbound_connection_refused", { reason: label, ...fields });
+  }
+
+  /** A connection of the application was refused, or its bytes reached nobody. */
+  refuseOutbound(label: string, fields: NoticeFields): void {
+    this.#countLabelled("outbound_tcp_errors_total", label);
+    this.notices.tell("outbound_connection_refused", { reason: label, ...fields });
   }
 
   /** Connections that clients opened. */

@@ -2,24 +2,35 @@
 import { BufferPool } from "../edge/net/buffer-pool.ts";
 import { type AcceptedSocket, type Listener, listen } from "../edge/net/listen.ts";
 import { clientContext } from "../edge/net/mesh-tls.ts";
+import { LineWriter } from "../edge/telemetry/line-writer.ts";
 import type {
   BoundListener,
   IdentitySnapshot,
+  KeysSnapshot,
   ListenerSettings,
   ToMain,
   ToWorker,
+  WorkerSettings,
   WorkerStart,
 } from "../thread/messages.ts";
+import { AccessLog } from "./access-log.ts";
 import { Counts } from "./count.ts";
-import { acceptInbound, greetGuest } from "./inbound.ts";
+import { Decisions } from "./decisions.ts";
+import { acceptInbound, greetGuest } from "./inbound-connection.ts";
 import { MeshDoor } from "./mesh-door.ts";
+import { Notices } from "./notices.ts";
 import { acceptOutbound } from "./outbound.ts";
+import { RateLimiter } from "./rate-limiter.ts";
 import { Shard } from "./shard.ts";
 import { Tables } from "./tables.ts";
-import { Timer, TimerWheel, tickMs, type WheelClock } from "./timer-wheel.ts";
+import { Timer, TimerWheel, type WheelClock } from "./timer-wheel.ts";
+import { Tokens } from "./tokens.ts";
 
 /** How often the main thread is told which destinations are in use, and which endpoints are ready. It forgets what is not used. */
 const reportEveryMs = 1_000;
+
+/** The log of the process is on standard error. */
+const stdout = 1;
 
 export type RunningShard = {
   take(message: ToWorker): void;
@@ -31,11 +42,14 @@ export type RunningShard = {
 export type ShardClock = WheelClock & {
   /** Milliseconds since 1970. */
   wallMs(): number;
+  /** What makes `nowMs` of one thread that of all: the time of the thread's own beginning. */
+  readonly originMs?: number;
 };
 
 const machineClock: ShardClock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
+  originMs: Number(process.hrtime.bigint()) / 1e6 - performance.now(),
   start: startTicking,
 };
 
@@ -61,9 +75,10 @@ class Running implements RunningShard {
   readonly #doors: MeshDoor[] = [];
   readonly #listeners: Listener[] = [];
   #identity: IdentitySnapshot | undefined;
+  #lines: LineWriter | undefined;
 
   constructor(
-    { settings, counters }: WorkerStart,
+    { settings, counters, rateLimits, decisionPrefix }: WorkerStart,
     post: (message: ToMain) => void,
     clock: ShardClock,
   ) {
@@ -82,6 +97,14 @@ class Running implements RunningShard {
       pool: new BufferPool(),
       counts,
       tables: new Tables({ settings, counts, nowMs, post }),
+      notices: new Notices(post, nowMs),
+      rateLimiter: new RateLimiter(rateLimits, () => clock.nowMs() + (clock.originMs ?? 0)),
+      tokens: new Tokens(
+        () => clock.wallMs(),
+        (source) => post({ kind: "keys-wanted", source }),
+      ),
+      decisions: new Decisions(decisionPrefix),
+      accessLog: this.#accessLog(settings.accessLog, counts),
     });
     this.#shard.onConnectionGone = () => this.#endIfEmpty();
     this.#report = setInterval(() => this.#reportNow(), reportEveryMs).unref();
@@ -89,7 +112,9 @@ class Running implements RunningShard {
 
   take(message: ToWorker): void {
     if (message.kind === "identity") this.#renew(message);
+    else if (message.kind === "keys") this.#takeKeys(message);
     else if (message.kind === "drain") this.#drain(message.graceMs);
+    else if (message.kind === "ask-decision") this.#tell(message);
     else this.#shard.tables.take(message);
   }
 
@@ -139,6 +164,27 @@ class Running implements RunningShard {
     this.#shard.tables.applied(identity);
   }
 
+  #tell({ ask, sequence }: Extract<ToWorker, { readonly kind: "ask-decision" }>): void {
+    const answer = this.#shard.decisions.find(sequence, this.#shard);
+    this.#post({ kind: "decision", ask, answer });
+  }
+
+  #accessLog(format: WorkerSettings["accessLog"], counts: Counts): AccessLog | undefined {
+    if (format === "off") return undefined;
+    const dropped = counts.place("weft_access_log_dropped_total", {});
+    const lines = new LineWriter({
+      fd: stdout,
+      onDropped: (count) => counts.add(dropped, count),
+    });
+    this.#lines = lines;
+    return new AccessLog({ format, write: (line) => lines.write(line) });
+  }
+
+  #takeKeys(keys: KeysSnapshot): void {
+    this.#shard.tokens.take(keys);
+    this.#shard.tables.applied(keys);
+  }
+
   #reportNow(): void {
     this.#shard.tables.report(this.#shard.nowMs());
     const targets = this.#shard.tables.takeUsed();
@@ -173,12 +219,13 @@ class Running implements RunningShard {
     shard.authConnections.close();
     shard.wheel.stop();
     clearInterval(this.#report);
+    this.#lines?.close();
     this.#post({ kind: "drained", aborted });
     this.#finished();
   }
 }
 
-function startTicking(tick: () => void): { stop(): void } {
-  const interval = setInterval(tick, tickMs).unref();
+function startTicking(tick: () => void, everyMs: number): { stop(): void } {
+  const interval = setInterval(tick, everyMs).unref();
   return { stop: () => clearInterval(interval) };
 }

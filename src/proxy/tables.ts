@@ -4,7 +4,7 @@
  */
 import { LRUCache } from "lru-cache";
 import { compilePattern, type Pattern } from "../core/decide/pattern.ts";
-import { normaliseAuthority } from "../core/model/authority.ts";
+import { normaliseAuthority, targetOf } from "../core/model/authority.ts";
 import { defaultLoad } from "../core/model/backend.ts";
 import type { Endpoint } from "../core/model/endpoint.ts";
 import type { Result } from "../core/std/result.ts";
@@ -14,6 +14,7 @@ import type { BackendEntry, LambdaEntry } from "../core/table/outbound.ts";
 import { staticAuthority } from "../core/table/static-hosts.ts";
 import { FunctionCaller } from "../edge/aws/invoke.ts";
 import {
+  type InboundSnapshot,
   type OutboundSnapshot,
   type Snapshot,
   snapshotScope,
@@ -22,6 +23,7 @@ import {
   type WorkerSettings,
 } from "../thread/messages.ts";
 import type { Counts } from "./count.ts";
+import { ReplacedEditions } from "./decisions.ts";
 import { EndpointGroup } from "./endpoints.ts";
 import type { Exchange, TargetGroup } from "./exchange.ts";
 import { openFunction } from "./function-wire.ts";
@@ -40,6 +42,9 @@ const maxSpellings = 4_096;
 /** Compiled patterns kept from one table to the next; a mesh has some dozens. */
 const maxPatterns = 1_024;
 
+/** Ports of the application that redirected connections were for, once for each address of the pod. A pod has a handful. */
+const maxRedirected = 1_024;
+
 /** What is known about one destination. */
 export class Destination {
   readonly target: string;
@@ -53,6 +58,8 @@ export class Destination {
   /** Whether `used` has been noted since the last report. */
   isNoted = false;
   readonly parked: Set<Exchange> = new Set();
+  /** Called when the answer is another one, or the destination is dropped. */
+  readonly followers: Set<() => void> = new Set();
 
   constructor(target: string) {
     this.target = target;
@@ -62,6 +69,12 @@ export class Destination {
 }
 
 const waiting = { kind: "waiting" } as const;
+
+/** What is about tables. */
+type TableMessage = Exclude<
+  ToWorker,
+  { readonly kind: "identity" | "keys" | "drain" | "ask-decision" }
+>;
 
 export type TablesOptions = {
   readonly settings: Pick<WorkerSettings, "namespace" | "clusterDomain" | "forwards" | "workers">;
@@ -79,8 +92,16 @@ export class Tables {
   readonly #inbound = new Map<number, LoadedInbound>();
   readonly #applications: ReadonlyMap<number, TargetGroup>;
   readonly #parkedInbound = new Map<number, Set<Exchange>>();
+  readonly #followers = new Map<number, Set<() => void>>();
+  /** Ports whose policy was asked for. */
+  readonly #wanted = new Set<number>();
+  readonly #redirected = new LRUCache<string, TargetGroup>({
+    max: maxRedirected,
+    dispose: (group) => group.update(noEndpoints, this.#options.nowMs()),
+  });
   readonly #functions: FunctionCaller = new FunctionCaller(() => Date.now());
   readonly #patterns = new LRUCache<string, Result<Pattern>>({ max: maxPatterns });
+  readonly #replaced = new ReplacedEditions();
   #noted: Destination[] = [];
   #parkedCount = 0;
 
@@ -125,9 +146,30 @@ export class Tables {
     return this.#inbound.get(port);
   }
 
-  /** Where the application behind a port listens; undefined: this workload has no such port. */
-  application(port: number): TargetGroup | undefined {
-    return this.#applications.get(port);
+  /** Asks for the policy of a port, unless it is there or was asked for. */
+  wantInbound(port: number): void {
+    if (this.#inbound.has(port) || this.#wanted.has(port)) return;
+    this.#wanted.add(port);
+    this.#options.post({ kind: "port-wanted", port });
+  }
+
+  /** Calls back whenever the policy of the port is replaced; the answer ends that. */
+  followInbound(port: number, onReplaced: () => void): () => void {
+    const followers = this.#followers.get(port) ?? new Set();
+    this.#followers.set(port, followers.add(onReplaced));
+    return () => followers.delete(onReplaced);
+  }
+
+  /**
+   * Where the application behind a port listens: as the settings say, or where the connection was going, if it was redirected (as in Linkerd: the address of the
+   * pod, not loopback). Undefined: this workload has no such port.
+   */
+  application(port: number, destination?: string): TargetGroup | undefined {
+    const known = this.#applications.get(port);
+    if (known !== undefined || destination === undefined) return known;
+    const redirected = this.#redirected.get(destination) ?? this.#groupAt(destination);
+    if (redirected !== undefined) this.#redirected.set(destination, redirected);
+    return redirected;
   }
 
   /** Runs `answer` of the exchange again when something is known about the destination. */
@@ -143,13 +185,14 @@ export class Tables {
   }
 
   /** Takes a message that is about tables. */
-  take(message: Exclude<ToWorker, { readonly kind: "identity" | "drain" }>): void {
+  take(message: TableMessage): void {
     switch (message.kind) {
       case "outbound": {
         const destination = this.#known(message.target);
-        destination.answer = this.#load(message.answer, destination);
+        destination.answer = this.#load(message, destination);
         this.applied(message);
         this.#resume(destination.parked);
+        callAll(destination.followers);
         return;
       }
       case "endpoints":
@@ -157,12 +200,16 @@ export class Tables {
         this.applied(message);
         return;
       case "inbound":
-        this.#inbound.set(message.port, loadInbound(message.table, this.#context));
+        this.#loadInbound(message);
         this.applied(message);
         this.#resume(this.#parkedInbound.get(message.port));
+        callAll(this.#followers.get(message.port));
         return;
       case "drop-outbound":
         this.#drop(message.target);
+        return;
+      case "drop-inbound":
+        this.#dropInbound(message.port);
         return;
       case "drop-endpoints":
         this.#groups.get(message.authority)?.update(noEndpoints, this.#options.nowMs());
@@ -191,6 +238,7 @@ export class Tables {
   /** Closes the connections that wait in pools. */
   close(): void {
     this.#functions.close();
+    this.#redirected.clear();
     const groups = [...this.#groups.values(), ...this.#applications.values()];
     for (const group of groups) group.update(noEndpoints, this.#options.nowMs());
   }
@@ -202,10 +250,21 @@ export class Tables {
     }
   }
 
-  #load(answer: OutboundSnapshot["answer"], { answer: old }: Destination): Destination["answer"] {
+  #loadInbound(snapshot: InboundSnapshot): void {
+    const { port, table, revision } = snapshot;
+    const before = this.#inbound.get(port);
+    if (before !== undefined) this.#replaced.add(before.edition);
+    const name = { scope: snapshotScope(snapshot), revision };
+    this.#inbound.set(port, loadInbound(table, this.#context, name));
+  }
+
+  #load(snapshot: OutboundSnapshot, { answer: old }: Destination): Destination["answer"] {
+    const { answer, revision } = snapshot;
     const before = old.kind === "policy" ? old.policy : undefined;
+    if (before !== undefined) this.#replaced.add(before.edition);
     if (answer.kind === "policy") {
-      return { kind: "policy", policy: loadOutbound(answer.table, this.#context, before) };
+      const name = { scope: snapshotScope(snapshot), revision };
+      return { kind: "policy", policy: loadOutbound(answer.table, this.#context, before, name) };
     }
     if (before !== undefined) forEachBalancer(before, (one) => one.retire());
     return answer;
@@ -235,10 +294,22 @@ export class Tables {
     const destination = this.#destinations.get(target);
     if (destination === undefined) return;
     const { answer } = destination;
-    if (answer.kind === "policy") forEachBalancer(answer.policy, (one) => one.retire());
+    if (answer.kind === "policy") {
+      this.#replaced.add(answer.policy.edition);
+      forEachBalancer(answer.policy, (one) => one.retire());
+    }
     destination.isLive = false;
     this.#destinations.delete(target);
     this.#resume(destination.parked);
+    callAll(destination.followers);
+  }
+
+  /** Whoever comes next asks for it again. */
+  #dropInbound(port: number): void {
+    const before = this.#inbound.get(port);
+    if (before !== undefined) this.#replaced.add(before.edition);
+    this.#inbound.delete(port);
+    this.#wanted.delete(port);
   }
 
   #park(exchange: Exchange, parked: Set<Exchange>): void {
@@ -306,6 +377,12 @@ export class Tables {
     return group;
   }
 
+  #groupAt(destination: string): TargetGroup | undefined {
+    const target = targetOf(destination);
+    if (target.kind !== "address") return undefined;
+    return this.#groupOfOne({ ...plainEndpoint, ip: target.ip, port: target.port });
+  }
+
   /** A function has no address: the place of its endpoint is for explanations. */
   #groupOfFunction(entry: LambdaEntry): TargetGroup {
     const fn = {
@@ -332,6 +409,10 @@ export class Tables {
 
 function forEachBalancer({ balancers }: LoadedOutbound, visit: (balancer: Balancer) => void): void {
   for (const balancer of balancers) if (balancer !== undefined) visit(balancer);
+}
+
+function callAll(followers: ReadonlySet<() => void> | undefined): void {
+  for (const follower of [...(followers ?? [])]) follower();
 }
 
 const plainEndpoint = {

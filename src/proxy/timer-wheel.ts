@@ -2,28 +2,39 @@
  * All timeouts of a worker on one interval timer. Arming and disarming a timer is writing a number, so that a connection
  * can do both for every request: a slot looks at the timers that were put into it when its turn comes, and moves on those
  * that were armed anew since (`benchmarks/proxy/exchange.ts`; a `setTimeout` for each request costs 1 µs).
+ *
+ * There are two rings: one for most timeouts, and one with short ticks for short delays, such as the pause before a retry. The
+ * interval is as short as what is armed asks for, and there is none while nothing is.
  */
 
-/** How exact timeouts are. Each is between what was asked for and two ticks more. */
+/** How exact most timeouts are. Each is between what was asked for and two ticks more. */
 export const tickMs = 100;
 
-/** A power of two. One turn is 51 s; a timer that is armed for longer goes round more than once. */
+/** The same for short delays. A pause of 25 ms is then at most 35 ms. */
+export const fineTickMs = 5;
+
+/** What is a short delay. From here on two coarse ticks are at most a fifth of the time that was asked for. */
+const fineBelowMs = 1_000;
+
+/** A power of two. A turn is 51 s, or 2.5 s of the fine ring; a timer that is armed for longer goes round more than once. */
 const slotCount = 512;
 
 /** What the wheel needs of the machine; a test turns the wheel by hand. */
 export type WheelClock = {
   nowMs(): number;
-  /** Calls `tick` every `tickMs` until `stop`. */
-  start(tick: () => void): { stop(): void };
+  /** Calls `tick` every `everyMs` until `stop`. */
+  start(tick: () => void, everyMs: number): { stop(): void };
 };
 
-/** Belongs to one connection for its whole life. A slot is a ring of timers, so that one can leave it at any time. */
+/** Belongs to one connection for its whole life. A slot is a list in a ring, so that a timer can leave it at any time. */
 export class Timer {
   readonly onExpired: () => void;
   /** 0: not armed. */
   dueTick = 0;
   /** When its slot looks at it, armed or not; 0: it is in no slot. */
   slotTick = 0;
+  /** Whose ticks these are. */
+  ring: Ring | undefined = undefined;
   next: Timer = this;
   previous: Timer = this;
 
@@ -34,29 +45,27 @@ export class Timer {
 
 export class TimerWheel {
   readonly #clock: WheelClock;
-  /** Each slot is a timer that never expires, the head of its ring. */
-  readonly #slots: readonly Timer[] = Array.from({ length: slotCount }, () => new Timer(() => {}));
-  readonly #startMs: number;
-  #tick = 0;
-  /** The tick that it is now. `#tick` is behind while `advance` catches up. */
-  #nowTick = 0;
-  /** Timers in slots. */
-  #held = 0;
+  readonly #fine: Ring;
+  readonly #coarse: Ring;
+  /** Of the interval that runs; 0: none does. */
+  #everyMs = 0;
   #ticking: { stop(): void } | undefined;
 
   constructor(clock: WheelClock) {
     this.#clock = clock;
-    this.#startMs = clock.nowMs();
+    this.#fine = new Ring(clock, fineTickMs);
+    this.#coarse = new Ring(clock, tickMs);
   }
 
   /** (Re)arms a timer to expire `delayMs` from now. */
   arm(timer: Timer, delayMs: number): void {
-    if (this.#ticking === undefined) this.#wake();
-    // One tick more, because the current one is partly over.
-    timer.dueTick = this.#nowTick + Math.ceil(delayMs / tickMs) + 1;
-    if (timer.slotTick !== 0 && timer.slotTick <= timer.dueTick) return;
-    this.#unlink(timer);
-    this.#put(timer);
+    const ring = delayMs < fineBelowMs ? this.#fine : this.#coarse;
+    if (timer.ring !== ring) {
+      timer.ring?.forget(timer);
+      timer.ring = ring;
+    }
+    ring.arm(timer, delayMs);
+    if (this.#everyMs === 0 || this.#everyMs > ring.tickMs) this.#tickEvery(ring.tickMs);
   }
 
   /** The timer stays in its slot until its turn, so that a timer which is armed for every request costs nothing but numbers. */
@@ -66,26 +75,88 @@ export class TimerWheel {
 
   /** Lets go of a timer whose connection is over, and with it of all that the connection held. */
   forget(timer: Timer): void {
-    timer.dueTick = 0;
-    this.#unlink(timer);
+    timer.ring?.forget(timer);
   }
 
   /** Runs everything that is due. */
   advance(): void {
-    const target = this.#tickNow();
-    this.#nowTick = target;
-    // After a long pause of the machine every slot is visited once, not once for each tick that was missed.
-    if (target - this.#tick > slotCount) this.#tick = target - slotCount;
-    while (this.#tick < target) {
-      this.#tick++;
-      this.#turn();
-    }
-    if (this.#held === 0) this.#sleep();
+    this.#fine.advance();
+    this.#coarse.advance();
+    // A timer may have stopped the wheel.
+    if (this.#ticking === undefined) return;
+    if (!this.#fine.isEmpty) this.#tickEvery(fineTickMs);
+    else if (!this.#coarse.isEmpty) this.#tickEvery(tickMs);
+    else this.stop();
   }
 
   /** Stops ticking. Armed timers never expire. */
   stop(): void {
-    this.#sleep();
+    this.#ticking?.stop();
+    this.#ticking = undefined;
+    this.#everyMs = 0;
+  }
+
+  #tickEvery(everyMs: number): void {
+    if (this.#everyMs === everyMs) return;
+    this.stop();
+    this.#everyMs = everyMs;
+    this.#ticking = this.#clock.start(() => this.advance(), everyMs);
+  }
+}
+
+class Ring {
+  readonly tickMs: number;
+  readonly #clock: WheelClock;
+  /** Each slot is a timer that never expires, the head of its list. */
+  readonly #slots: readonly Timer[] = Array.from({ length: slotCount }, () => new Timer(() => {}));
+  readonly #startMs: number;
+  #tick = 0;
+  /** The tick that it is now. `#tick` is behind while `advance` catches up. */
+  #nowTick = 0;
+  /** Timers in slots. */
+  #held = 0;
+  /** `advance` is on the stack. */
+  #turning = false;
+
+  constructor(clock: WheelClock, ms: number) {
+    this.#clock = clock;
+    this.tickMs = ms;
+    this.#startMs = clock.nowMs();
+  }
+
+  get isEmpty(): boolean {
+    return this.#held === 0;
+  }
+
+  arm(timer: Timer, delayMs: number): void {
+    // Nobody turns a ring that is empty. A short tick is over before a busy thread has noticed.
+    const isAsleep = this.#held === 0 && !this.#turning;
+    if (isAsleep || this.tickMs < tickMs) this.#nowTick = this.#tickNow();
+    if (isAsleep) this.#tick = this.#nowTick;
+    // One tick more, because the current one is partly over.
+    timer.dueTick = this.#nowTick + Math.ceil(delayMs / this.tickMs) + 1;
+    if (timer.slotTick !== 0 && timer.slotTick <= timer.dueTick) return;
+    this.#unlink(timer);
+    this.#put(timer);
+  }
+
+  forget(timer: Timer): void {
+    timer.dueTick = 0;
+    this.#unlink(timer);
+  }
+
+  advance(): void {
+    if (this.#held === 0) return;
+    const target = this.#tickNow();
+    this.#nowTick = target;
+    // After a long pause of the machine every slot is visited once, not once for each tick that was missed.
+    if (target - this.#tick > slotCount) this.#tick = target - slotCount;
+    this.#turning = true;
+    while (this.#tick < target) {
+      this.#tick++;
+      this.#turn();
+    }
+    this.#turning = false;
   }
 
   #turn(): void {
@@ -114,7 +185,7 @@ export class TimerWheel {
   }
 
   #tickNow(): number {
-    return Math.floor((this.#clock.nowMs() - this.#startMs) / tickMs);
+    return Math.floor((this.#clock.nowMs() - this.#startMs) / this.tickMs);
   }
 
   #unlink(timer: Timer): void {
@@ -129,16 +200,5 @@ export class TimerWheel {
 
   #headOf(tick: number): Timer {
     return this.#slots[tick & (slotCount - 1)] as Timer;
-  }
-
-  #wake(): void {
-    this.#tick = this.#tickNow();
-    this.#nowTick = this.#tick;
-    this.#ticking = this.#clock.start(() => this.advance());
-  }
-
-  #sleep(): void {
-    this.#ticking?.stop();
-    this.#ticking = undefined;
   }
 }

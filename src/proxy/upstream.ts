@@ -147,6 +147,7 @@ export class Upstream implements WireOwner, Idle {
         this.#drain(bytes, length);
         break;
       case "tunnel":
+        this.#exchange?.downstream.touchTunnel();
         this.#sendOn(bytes, length);
         break;
       case "idle":
@@ -211,6 +212,9 @@ export class Upstream implements WireOwner, Idle {
   /** The exchange does not want its response any more. */
   abandon(): void {
     this.#endLoad();
+    if (this.#exchange !== undefined && this.#phase === "body") {
+      this.#exchange.decision.responseBytes = this.#body.payloadBytes;
+    }
     this.#exchange = undefined;
     this.close();
   }
@@ -258,13 +262,12 @@ export class Upstream implements WireOwner, Idle {
         this.#fail("bad-response", refusalOf(after).reason);
         return;
       }
-      const { status } = this.head;
-      if (status >= 200) {
-        this.#beginResponse(exchange, source, after, end);
+      if (this.head.upgrade) {
+        this.#beginTunnel(exchange, source, after, end);
         return;
       }
-      if (status === 101) {
-        this.#beginTunnel(exchange, source, after, end);
+      if (this.head.status >= 200) {
+        this.#beginResponse(exchange, source, after, end);
         return;
       }
       if (!this.#passInterim(exchange)) return;
@@ -321,6 +324,7 @@ export class Upstream implements WireOwner, Idle {
       return;
     }
     exchange.route?.response(head.status, nowMs - exchange.startedMs);
+    exchange.decision.answered(head.status, nowMs);
     exchange.responseStarted = true;
     this.#phase = "body";
     const copied = Math.min(bodyEnd - after, shard.scratch.length - headEnd);
@@ -383,6 +387,7 @@ export class Upstream implements WireOwner, Idle {
     const exchange = this.#exchange;
     if (exchange === undefined) return;
     this.#endLoad();
+    exchange.decision.responseBytes = this.#body.payloadBytes;
     exchange.upstream = undefined;
     this.#exchange = undefined;
     this.#served++;
@@ -402,7 +407,8 @@ export class Upstream implements WireOwner, Idle {
   }
 
   #beginTunnel(exchange: Exchange, bytes: Buffer, after: number, end: number): void {
-    if (!exchange.keepsUpgrade || !exchange.requestDone) {
+    const isAsked = exchange.keepsUpgrade || this.head.status !== 101;
+    if (!isAsked || !exchange.requestDone) {
       this.#fail("bad-response", "the endpoint switched protocols without being asked");
       return;
     }
@@ -414,8 +420,10 @@ export class Upstream implements WireOwner, Idle {
     }
     const nowMs = this.#shard.nowMs();
     exchange.route?.response(this.head.status, nowMs - exchange.startedMs);
+    exchange.decision.answered(this.head.status, nowMs);
     exchange.responseStarted = true;
     this.#shard.wheel.disarm(exchange.deadline);
+    exchange.guard?.answered();
     exchange.guard?.end();
     this.#phase = "tunnel";
     exchange.downstream.sendScratch(headEnd);

@@ -53,9 +53,34 @@ export const workerMetrics: Readonly<Record<WorkerMetric, MetricSpec>> = {
     help: "Inbound requests that no authorization admitted.",
     labels: ["server", "route"],
   },
+  inbound_http_authz_audit_total: {
+    kind: "counter",
+    help: "Inbound requests that were let through by audit mode alone: they would be denied.",
+    labels: ["server", "route"],
+  },
+  inbound_http_local_ratelimit_total: {
+    kind: "counter",
+    help: "Inbound requests that a rate limit refused.",
+    labels: ["server", "ratelimit", "scope"],
+  },
   inbound_http_route_not_found_total: {
     kind: "counter",
     help: "Inbound requests that matched no route of a Server that has routes.",
+    labels: ["server"],
+  },
+  inbound_tcp_authz_allow_total: {
+    kind: "counter",
+    help: "Inbound connections that are not read as HTTP and that an authorization admitted.",
+    labels: ["server", "authz"],
+  },
+  inbound_tcp_authz_deny_total: {
+    kind: "counter",
+    help: "Inbound connections that are not read as HTTP and that no authorization admitted.",
+    labels: ["server"],
+  },
+  inbound_tcp_authz_terminate_total: {
+    kind: "counter",
+    help: "Inbound connections that were closed because a later policy does not admit them.",
     labels: ["server"],
   },
   inbound_http_errors_total: {
@@ -67,6 +92,21 @@ export const workerMetrics: Readonly<Record<WorkerMetric, MetricSpec>> = {
     kind: "counter",
     help: "Inbound connections that were refused before a request, by cause.",
     labels: ["error"],
+  },
+  outbound_tcp_errors_total: {
+    kind: "counter",
+    help: "Connections of the application that were refused or lost before they reached an endpoint, by cause.",
+    labels: ["error"],
+  },
+  outbound_tcp_route_open_total: {
+    kind: "counter",
+    help: "Connections of the application that are not read as HTTP and reached an endpoint.",
+    labels: ["parent", "route", "backend"],
+  },
+  outbound_tcp_route_close_total: {
+    kind: "counter",
+    help: "The same, when they ended.",
+    labels: ["parent", "route", "backend"],
   },
   outbound_http_errors_total: {
     kind: "counter",
@@ -108,6 +148,26 @@ export const workerMetrics: Readonly<Record<WorkerMetric, MetricSpec>> = {
     help: "Endpoints of a backend: ready, or pending while they cannot be reached or a circuit breaker is open.",
     labels: ["parent", "backend", "endpoint_state"],
   },
+  weft_tunnel_open_total: {
+    kind: "counter",
+    help: "Tunnels opened by a 2xx to CONNECT or by 101.",
+    labels: ["direction", "kind"],
+  },
+  weft_tunnel_close_total: {
+    kind: "counter",
+    help: "Tunnels ended, by cause: closed by a peer, or idle.",
+    labels: ["direction", "kind", "cause"],
+  },
+  weft_tunnel_open_connections: {
+    kind: "gauge",
+    help: "Tunnels open now.",
+    labels: ["direction", "kind"],
+  },
+  weft_access_log_dropped_total: {
+    kind: "counter",
+    help: "Lines of the access log that were given up because whoever reads it does not keep up.",
+    labels: [],
+  },
   tcp_open_total: {
     kind: "counter",
     help: "Connections opened, by direction and peer.",
@@ -142,9 +202,17 @@ export type WorkerMetric =
   | "response_latency_ms"
   | "inbound_http_authz_allow_total"
   | "inbound_http_authz_deny_total"
+  | "inbound_http_authz_audit_total"
+  | "inbound_http_local_ratelimit_total"
   | "inbound_http_route_not_found_total"
+  | "inbound_tcp_authz_allow_total"
+  | "inbound_tcp_authz_deny_total"
+  | "inbound_tcp_authz_terminate_total"
   | "inbound_http_errors_total"
   | "inbound_tcp_errors_total"
+  | "outbound_tcp_errors_total"
+  | "outbound_tcp_route_open_total"
+  | "outbound_tcp_route_close_total"
   | "outbound_http_errors_total"
   | "outbound_http_route_mirror_total"
   | "outbound_http_route_retry_requests_total"
@@ -153,6 +221,10 @@ export type WorkerMetric =
   | "outbound_http_route_retry_limit_exceeded_total"
   | "weft_http_route_retry_skipped_total"
   | "outbound_http_balancer_endpoints"
+  | "weft_tunnel_open_total"
+  | "weft_tunnel_close_total"
+  | "weft_tunnel_open_connections"
+  | "weft_access_log_dropped_total"
   | "tcp_open_total"
   | "tcp_close_total"
   | "tcp_open_connections";

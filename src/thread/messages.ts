@@ -2,6 +2,7 @@
  * The contract between the main thread and the workers. Only what is declared here may cross. Everything is plain data; a snapshot is whole and
  * carries a revision, so that a worker that starts late (or again) needs the newest of each and nothing else.
  */
+import type { DecisionReport } from "../core/decide/explain-decision.ts";
 import { unreachable } from "../core/std/unreachable.ts";
 import type { EndpointTable } from "../core/table/endpoints.ts";
 import type { InboundTable } from "../core/table/inbound.ts";
@@ -42,13 +43,32 @@ export type InboundSnapshot = {
   readonly table: InboundTable;
 };
 
+/** The public keys of a source that policies name (`keySourceName`). */
+export type KeysSnapshot = {
+  readonly kind: "keys";
+  readonly source: string;
+  readonly revision: number;
+  /** A JSON Web Key Set. */
+  readonly jwks: string;
+  /** Milliseconds since 1970 from which on they admit nobody. */
+  readonly staleAtMs: number;
+};
+
 /** What replaces its predecessor of the same scope. */
-export type Snapshot = IdentitySnapshot | OutboundSnapshot | EndpointSnapshot | InboundSnapshot;
+export type Snapshot =
+  | IdentitySnapshot
+  | OutboundSnapshot
+  | EndpointSnapshot
+  | InboundSnapshot
+  | KeysSnapshot;
 
 export type ToWorker =
   | Snapshot
   | { readonly kind: "drop-outbound"; readonly target: string }
   | { readonly kind: "drop-endpoints"; readonly authority: string }
+  | { readonly kind: "drop-inbound"; readonly port: number }
+  /** What was decided as number `sequence`. The answer carries the same `ask`. */
+  | { readonly kind: "ask-decision"; readonly ask: number; readonly sequence: number }
   /** Stop accepting, answer with `Connection: close`, end when the last exchange is over or after `graceMs`. */
   | { readonly kind: "drain"; readonly graceMs: number };
 
@@ -56,20 +76,48 @@ export type ToMain =
   | { readonly kind: "listening"; readonly listeners: readonly BoundListener[] }
   /** A request wants a destination that this worker has no table for. */
   | { readonly kind: "discover"; readonly target: string }
+  /** A connection is for a port whose policy this worker does not have. */
+  | { readonly kind: "port-wanted"; readonly port: number }
   /** Destinations used since the last message of this kind; keeps them from idle eviction. */
   | { readonly kind: "used"; readonly targets: readonly string[] }
+  /** A token is signed by a key that the newest keys of a source lack. */
+  | { readonly kind: "keys-wanted"; readonly source: string }
   /** A snapshot is in force in this worker. `scope` as `snapshotScope` names it. */
   | { readonly kind: "applied"; readonly scope: string; readonly revision: number }
   /** A counter, gauge or histogram was given a place in this worker's shared buffer. */
   | { readonly kind: "series"; readonly series: Series }
+  /** For the log. The worker has limited how many there are. */
+  | { readonly kind: "notice"; readonly event: NoticeEvent; readonly fields: NoticeFields }
+  | { readonly kind: "decision"; readonly ask: number; readonly answer: DecisionAnswer }
   | { readonly kind: "drained"; readonly aborted: number };
+
+export type DecisionAnswer =
+  | { readonly state: "found"; readonly report: DecisionReport }
+  /** Newer ones have taken its place; a worker keeps the last `kept`. */
+  | { readonly state: "overwritten"; readonly kept: number }
+  | { readonly state: "unknown" };
+
+export type NoticeEvent =
+  /** Before it was clear what it speaks, or because the port is not for that. */
+  | "inbound_connection_refused"
+  /** The same for a connection of the application. */
+  | "outbound_connection_refused"
+  /** No authorization admits an opaque connection. */
+  | "inbound_connection_denied"
+  /** It was admitted by an earlier policy. */
+  | "inbound_connection_terminated"
+  /** It was let through by a policy in audit mode; nobody admits it. */
+  | "inbound_request_audited";
+
+export type NoticeFields = Readonly<Record<string, string | number>>;
 
 /** What a snapshot is about. */
 export type SnapshotKey =
   | Pick<IdentitySnapshot, "kind">
   | Pick<OutboundSnapshot, "kind" | "target">
   | Pick<EndpointSnapshot, "kind" | "authority">
-  | Pick<InboundSnapshot, "kind" | "port">;
+  | Pick<InboundSnapshot, "kind" | "port">
+  | Pick<KeysSnapshot, "kind" | "source">;
 
 /** The key as text. Two snapshots of one scope replace each other. */
 export function snapshotScope(key: SnapshotKey): string {
@@ -82,6 +130,8 @@ export function snapshotScope(key: SnapshotKey): string {
       return `endpoints ${key.authority}`;
     case "inbound":
       return `inbound ${key.port}`;
+    case "keys":
+      return `keys ${key.source}`;
     default:
       return unreachable(key);
   }
@@ -103,27 +153,44 @@ export type Series = {
 export type WorkerStart = {
   readonly shard: number;
   readonly settings: WorkerSettings;
+  /** What the ids of this worker's decisions begin with; another one with each start. */
+  readonly decisionPrefix: string;
   /** Shared memory with the layout of counters.ts, written by this worker only. */
   readonly counters: SharedArrayBuffer;
+  /** Shared memory with the layout of rate-limits.ts, written by all workers. */
+  readonly rateLimits: SharedArrayBuffer;
   /** The newest snapshots at the time of the start. */
   readonly snapshots: readonly ToWorker[];
 };
 
 export type WorkerSettings = {
   readonly listeners: readonly ListenerSettings[];
-  /** Where the application of this pod listens, by the port that peers know. A port that is not listed is refused. */
+  /** Where the application of this pod listens, by the port that peers know. Without redirect rules a port that is not listed is refused. */
   readonly forwards: readonly ForwardSettings[];
+  /** Undefined: no redirect rules lead connections here. */
+  readonly redirect?: RedirectSettings;
   readonly clusterDomain: string;
   readonly namespace: string;
   /** How many workers share what the limits of a policy allow. */
   readonly workers: number;
   readonly limits: WorkerLimits;
+  /** Which answers carry the id of their decision. */
+  readonly decisionHeader: "off" | "errors" | "always";
+  readonly accessLog: "off" | "apache" | "json";
+};
+
+/** Transparent mode: the kernel is asked where each connection was going. */
+export type RedirectSettings = {
+  /** False: where the kernel cannot be asked, connections are taken as not redirected. */
+  readonly isRequired: boolean;
+  /** Addresses of this pod in canonical text, the only ones that inbound connections may have been going to. Empty: any. */
+  readonly podIps: readonly string[];
 };
 
 export type ListenerSettings =
-  /** Applications name the destination in the target or the Host header (explicit mode). */
+  /** Applications name the destination in the target or the Host header (explicit mode), or are redirected. */
   | { readonly kind: "outbound"; readonly host: string; readonly port: number }
-  /** Other sidecars: mutual TLS, then a transport header that names the port (`forwards` tells where it leads). */
+  /** Other sidecars: mutual TLS, then a transport header that names the port. What is redirected here comes for the port that it was going to. */
   | { readonly kind: "inbound-mesh"; readonly host: string; readonly port: number }
   /** Stands in front of one application port (explicit mode, no redirect rules). */
   | { readonly kind: "inbound-port"; readonly host: string; readonly port: number };
@@ -140,6 +207,7 @@ export type WorkerLimits = {
   readonly headTimeoutMs: number;
   readonly detectTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  readonly revocationGraceMs: number;
   readonly poolIdleTimeoutMs: number;
   readonly maxIdlePerEndpoint: number;
   readonly maxConnections: number;
@@ -148,4 +216,9 @@ export type WorkerLimits = {
   readonly maxWaitingForDiscovery: number;
   readonly maxInFlight: number;
   readonly maxInFlightPerBackend: number;
+  readonly tunnelIdleTimeoutMs: number;
+  readonly failFastTimeoutMs: number;
+  readonly maxWaitingForEndpoint: number;
+  readonly maxMirrorBytes: number;
+  readonly maxMirrorBytesInAll: number;
 };

@@ -99,6 +99,8 @@ export function run(file: string, args: readonly string[], input = ""): Promise<
         resolve({ code, out: `${stdout}${stderr}` });
       },
     );
+    // A program that is done may close its input unread.
+    child.stdin?.on("error", () => undefined);
     child.stdin?.end(input);
   });
 }

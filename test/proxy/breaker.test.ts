@@ -61,6 +61,7 @@ test("a breaker opens after failures in a row, lets one probe through, and close
   await using _origin = origin;
   await using shard = await ShardInTest.start({
     clock,
+    limits: { failFastTimeoutMs: 0 },
     snapshots: [endpointSnapshot("a", endpoint(origin.port)), broken()],
   });
   using client = await RawClient.open(shard.port());
@@ -105,6 +106,7 @@ test("a reset counts as a failure, a status below 500 does not", async (t) => {
   await using _origin = origin;
   await using shard = await ShardInTest.start({
     clock,
+    limits: { failFastTimeoutMs: 0 },
     snapshots: [endpointSnapshot("a", endpoint(origin.port)), broken()],
   });
   using client = await RawClient.open(shard.port());
@@ -169,6 +171,7 @@ test("another destination with the same endpoints has breakers of its own", asyn
   await using _origin = origin;
   await using shard = await ShardInTest.start({
     clock,
+    limits: { failFastTimeoutMs: 0 },
     snapshots: [
       endpointSnapshot("a", endpoint(origin.port)),
       broken(),

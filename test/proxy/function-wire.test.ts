@@ -262,6 +262,27 @@ test(failures, "is called too often answers 429", {
   status: 429,
   reason: 'the function "orders" is called too often',
 });
+test("how long a function wants to be left alone is passed on", async (t) => {
+  await using lambda = await LambdaService.start();
+  lambda.answer = (response) => response.writeHead(429, { "retry-after": "7" }).end();
+  await using shard = await startShard(functionAt(lambda.url));
+  using client = await RawClient.open(shard.port());
+  t.is((await client.send(get).response()).headers.get("retry-after"), "7");
+  lambda.answer = (response) => response.writeHead(429).end();
+  t.is((await client.send(get).response()).headers.get("retry-after"), undefined);
+});
+
+test("a function is no end of a tunnel", async (t) => {
+  await using lambda = await LambdaService.start();
+  await using shard = await startShard(functionAt(lambda.url));
+  using client = await RawClient.open(shard.port());
+  t.is(
+    (await client.send("CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n").response()).status,
+    501,
+  );
+  t.is(lambda.calls.length, 0);
+});
+
 test(failures, "answers nonsense answers 502", {
   answer: (response) => response.end("<html>"),
   status: 502,

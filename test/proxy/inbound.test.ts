@@ -148,15 +148,6 @@ test("answerInbound() matches no route on what a peer pretends a proxy said", as
   t.is((await client.response()).status, 404);
 });
 
-test("answerInbound() opens no tunnel", async (t) => {
-  await using origin = await RawOrigin.answering("HTTP/1.1 200 OK\r\n\r\n");
-  await using shard = await inFrontOf(origin.port, admitting(anybody));
-  using client = await RawClient.open(shard.port());
-  client.send("CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n");
-  t.is((await client.response()).status, 501);
-  t.is(origin.sockets.length, 0);
-});
-
 test("failedInbound() answers 502 when the application does not listen", async (t) => {
   await using shard = await inFrontOf(deadPort, admitting(anybody));
   using client = await RawClient.open(shard.port());
@@ -175,54 +166,4 @@ test("failedInbound() sends a request again that met a connection which the appl
   t.is((await client.send(get).response()).status, 200);
   t.is((await client.send(get).response()).status, 200);
   t.is(requests, 3);
-});
-
-const refusedBytes = test.macro({
-  exec: async (t, bytes: string, label: string) => {
-    await using origin = await RawOrigin.start(() => {});
-    await using shard = await inFrontOf(origin.port, admitting(anybody));
-    using client = await RawClient.open(shard.port());
-    client.send(bytes);
-    await client.closed();
-    t.is(client.text, "");
-    t.is(origin.sockets.length, 0);
-    t.is(shard.count("inbound_tcp_errors_total", { error: label }), 1);
-  },
-  title: (_given, bytes: string) => `acceptInbound() refuses ${JSON.stringify(bytes)}`,
-});
-
-test(refusedBytes, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "unsupported protocol http2");
-test(refusedBytes, "\0\0\0", "unsupported protocol opaque");
-test(refusedBytes, "EHLO mail\r\n", "unsupported protocol opaque");
-test(refusedBytes, "\x16\x03\x01\0\0", "no identity");
-
-test("acceptInbound() refuses a client that begins to speak and does not go on", async (t) => {
-  await using shard = await inFrontOf(deadPort, admitting(anybody), {
-    limits: { detectTimeoutMs: 100 },
-  });
-  using client = await RawClient.open(shard.port());
-  client.send("GE");
-  await client.closed();
-  t.is(shard.count("inbound_tcp_errors_total", { error: "detection timeout" }), 1);
-});
-
-test("acceptInbound() closes a silent client after the idle time, without an error", async (t) => {
-  await using shard = await inFrontOf(deadPort, admitting(anybody), {
-    limits: { idleTimeoutMs: 100 },
-  });
-  using client = await RawClient.open(shard.port());
-  await client.closed();
-  t.is(shard.count("inbound_tcp_errors_total"), 0);
-});
-
-test("answerInbound() refuses HTTP/1 on a port that is for another protocol", async (t) => {
-  await using origin = await RawOrigin.start(() => {});
-  const table = serverTable({
-    protocol: "opaque",
-    authorizations: [authorization("all", anybody)],
-  });
-  await using shard = await inFrontOf(origin.port, table);
-  using client = await RawClient.open(shard.port());
-  t.is((await client.send(get).response()).status, 501);
-  t.is(origin.sockets.length, 0);
 });

@@ -301,10 +301,10 @@ test(
   "gateway domain invalid",
 );
 test(
-  "for opaque bytes",
+  "for HTTP/2",
   badHeaders,
-  writeTransportHeader({ ...good, protocol: "none" }),
-  "unsupported protocol none",
+  writeTransportHeader({ ...good, protocol: "http2" }),
+  "unsupported protocol http2",
 );
 test("that is none", badHeaders, Buffer.from("GET / HTTP/1.1\r\n\r\n"), "bad transport header");
 

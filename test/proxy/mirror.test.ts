@@ -15,7 +15,7 @@ import {
 } from "../harness/policies.ts";
 import { deadPort } from "../harness/port.ts";
 import { RawClient } from "../harness/raw-client.ts";
-import { ShardInTest } from "../harness/shard-in-test.ts";
+import { ShardInTest, type ShardInTestOptions } from "../harness/shard-in-test.ts";
 
 const get = "GET /x HTTP/1.1\r\nHost: web\r\n\r\n";
 const metric = "outbound_http_route_mirror_total";
@@ -243,6 +243,58 @@ const uploads = test.macro({
 
 test("reads nothing", uploads, true);
 test("never answers", uploads, false);
+
+test("the copies of fast uploads come through, though their mirror is a little behind", async (t) => {
+  await using a = await EchoOrigin.start("a");
+  await using m = await EchoOrigin.start("m");
+  await using shard = await ShardInTest.start({
+    snapshots: [
+      endpointSnapshot("m", endpoint(m.port)),
+      ...allTo(a.port, { filters: [mirror("m")] }),
+    ],
+  });
+  using client = await RawClient.open(shard.port());
+  for (let i = 1; i <= 4; i++) {
+    client.send(`POST /x HTTP/1.1\r\nHost: web\r\nContent-Length: ${upload}\r\n\r\n`);
+    client.send(Buffer.alloc(upload, "x"));
+    t.is((await client.response()).status, 200);
+    await shard.until(() => answered(shard) + answered(shard, "cut_off") === i);
+  }
+  t.is(answered(shard), 4);
+  t.is(m.seen.at(-1)?.body.length, upload);
+});
+
+const bounded = test.macro({
+  exec: async (t, limits: ShardInTestOptions["limits"], cutOff: number) => {
+    await using a = await EchoOrigin.start("a");
+    await using m = await RawOrigin.start(() => {}, { readsNothing: true });
+    await using shard = await ShardInTest.start({
+      limits: limits ?? {},
+      snapshots: [
+        endpointSnapshot("m", endpoint(m.port)),
+        ...allTo(a.port, { filters: [mirror("m")] }),
+      ],
+    });
+    using client = await RawClient.open(shard.port());
+    for (let i = 0; i < 2; i++) {
+      client.send(`POST /x HTTP/1.1\r\nHost: web\r\nContent-Length: ${2 * upload}\r\n\r\n`);
+      client.send(Buffer.alloc(2 * upload, "x"));
+      t.is((await client.response()).status, 200);
+    }
+    t.is(answered(shard, "cut_off"), cutOff);
+    // What was cut off takes no room any more.
+    await using reads = await EchoOrigin.start("m");
+    shard.take(endpointSnapshot("m", endpoint(reads.port)));
+    t.is((await client.send(get).response()).status, 200);
+    await shard.until(() => answered(shard) === 1);
+  },
+  title: (_given, limits: ShardInTestOptions["limits"], cutOff: number) =>
+    `${cutOff} of 2 copies are cut off with ${JSON.stringify(limits)}`,
+});
+const gib = 1024 * 1024 * 1024;
+test(bounded, { maxMirrorBytes: gib, maxMirrorBytesInAll: gib }, 0);
+test(bounded, { maxMirrorBytes: 1024 * 1024, maxMirrorBytesInAll: gib }, 2);
+test(bounded, { maxMirrorBytes: gib, maxMirrorBytesInAll: 1024 * 1024 }, 2);
 
 test("mirrorRequest() sheds copies when too many are under way, and requests go on", async (t) => {
   await using a = await EchoOrigin.start("a");

@@ -240,12 +240,6 @@ const refusals = test.macro({
 test(refusals, get, 404, "no route of Service demo/web matches this request");
 test(
   refusals,
-  "CONNECT web:443 HTTP/1.1\r\nHost: web:443\r\n\r\n",
-  501,
-  "CONNECT is not supported yet",
-);
-test(
-  refusals,
   "GET https://web/known HTTP/1.1\r\nHost: web\r\n\r\n",
   501,
   "only http:// targets are supported",

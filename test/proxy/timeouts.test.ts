@@ -58,6 +58,8 @@ for (const [name, reason] of whole) {
     }
     client.send("GET /fast HTTP/1.1\r\nHost: web\r\n\r\n");
     t.is((await client.response()).status, 200);
+    const error = name === "idleMs" ? "idle timeout" : "response timeout";
+    t.is(shard.count("outbound_http_errors_total", { error }), 2);
   });
 
   test(`${name} of 0 is no limit`, async (t) => {
@@ -94,6 +96,24 @@ for (const [name, reason] of whole) {
     await origin.until(() => origin.openCount === 0);
   });
 }
+
+test("a connection that is over leaves no timer behind, whatever its rules timed", async (t) => {
+  const clock = new HandClock();
+  await using origin = await RawOrigin.start((socket) => socket.end(`${ok}`));
+  const hour = 3_600_000;
+  const timeouts = { requestMs: hour, backendRequestMs: hour, responseMs: hour, idleMs: hour };
+  await using shard = await ShardInTest.start({
+    clock,
+    snapshots: allTo(origin.port, limits(timeouts)),
+  });
+  using client = await RawClient.open(shard.port());
+  t.is((await client.send(get).response()).status, 200);
+  t.true(clock.isTicking);
+  client.socket.destroy();
+  await shard.until(() => shard.count("tcp_open_connections") === 0);
+  clock.pass(10);
+  t.false(clock.isTicking);
+});
 
 test("responseMs begins when the request has come to its end", async (t) => {
   const clock = new HandClock();

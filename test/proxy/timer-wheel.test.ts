@@ -1,18 +1,19 @@
 import test from "ava";
 import fc from "fast-check";
-import { Timer, TimerWheel, tickMs } from "../../src/proxy/timer-wheel.ts";
+import { fineTickMs, Timer, TimerWheel, tickMs } from "../../src/proxy/timer-wheel.ts";
 
 /** A wheel that is turned by hand. */
 class Turned {
   nowMs = 12_345;
-  isTicking = false;
+  /** 0: it does not tick. */
+  everyMs = 0;
   readonly wheel: TimerWheel = new TimerWheel({
     nowMs: () => this.nowMs,
-    start: () => {
-      this.isTicking = true;
+    start: (_tick, everyMs) => {
+      this.everyMs = everyMs;
       return {
         stop: () => {
-          this.isTicking = false;
+          this.everyMs = 0;
         },
       };
     },
@@ -124,9 +125,70 @@ test("TimerWheel counts from now for a timer that is armed while it catches up",
 
 test("TimerWheel does not tick while there is nothing to time", (t) => {
   const turned = new Turned();
-  t.false(turned.isTicking);
-  turned.wheel.arm(new Timer(() => {}), 200);
-  t.true(turned.isTicking);
-  turned.pass(1_000);
-  t.false(turned.isTicking);
+  for (const delayMs of [200, 2_000]) {
+    t.is(turned.everyMs, 0);
+    turned.wheel.arm(new Timer(() => {}), delayMs);
+    t.not(turned.everyMs, 0);
+    turned.pass(3_000);
+    t.is(turned.everyMs, 0);
+  }
+  const timer = new Timer(() => {});
+  turned.wheel.arm(timer, 200);
+  turned.wheel.forget(timer);
+  turned.pass(fineTickMs);
+  t.is(turned.everyMs, 0);
+});
+
+test("TimerWheel ticks often only while a short delay is armed, and is exact then", (t) => {
+  const turned = new Turned();
+  const expired: number[] = [];
+  turned.wheel.arm(new Timer(() => {}), 60_000);
+  t.is(turned.everyMs, tickMs);
+  turned.pass(37);
+  const startMs = turned.nowMs;
+  turned.wheel.arm(new Timer(() => expired.push(turned.nowMs - startMs)), 25);
+  t.is(turned.everyMs, fineTickMs);
+  for (let i = 0; i < 50; i++) turned.pass(1);
+  t.is(expired.length, 1);
+  const [delayMs = 0] = expired;
+  t.true(delayMs >= 25 && delayMs <= 35, `${delayMs} ms`);
+  t.is(turned.everyMs, tickMs);
+});
+
+test("TimerWheel takes a timer from short delays to long ones and back", (t) => {
+  const turned = new Turned();
+  const expired: number[] = [];
+  const timer = new Timer(() => expired.push(turned.nowMs));
+  turned.wheel.arm(timer, 50);
+  turned.wheel.arm(timer, 5_000);
+  for (let i = 0; i < 400; i++) turned.pass(fineTickMs);
+  t.deepEqual(expired, []);
+  turned.wheel.arm(timer, 50);
+  for (let i = 0; i < 13; i++) turned.pass(fineTickMs);
+  t.is(expired.length, 1);
+  turned.pass(10_000);
+  t.is(expired.length, 1);
+});
+
+test("TimerWheel goes on when a timer arms the same slot again while it catches up", (t) => {
+  const turned = new Turned();
+  let count = 0;
+  const timer = new Timer(() => {
+    count++;
+    if (count < 5) turned.wheel.arm(timer, 511 * fineTickMs);
+  });
+  for (const delayMs of [fineTickMs, 511 * tickMs]) {
+    count = 0;
+    turned.wheel.arm(timer, delayMs);
+    for (let i = 0; i < 20_000 && count < 5; i++) turned.pass(50);
+    t.is(count, 5);
+  }
+});
+
+test("TimerWheel stays stopped when a timer stops it", (t) => {
+  const turned = new Turned();
+  turned.wheel.arm(new Timer(() => t.fail()), 5_000);
+  turned.wheel.arm(new Timer(() => turned.wheel.stop()), 50);
+  turned.pass(100);
+  t.is(turned.everyMs, 0);
 });

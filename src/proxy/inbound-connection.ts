@@ -1,0 +1,415 @@
+/**
+ * The way of a connection to the application beside us, until it is clear what it speaks and who speaks. What happens to the
+ * requests on it is decided in `inbound.ts`.
+ *
+ * Peers come to one of two kinds of ports: the mesh port, where TLS and a transport header say who comes and which port is
+ * meant; and, without redirect rules, a port that stands in front of one port of the application, for everybody.
+ *
+ * On a port without a policy about requests, bytes that are no HTTP pass through unread. That is never a way to pass HTTP
+ * through unread: whoever speaks first is looked at, however late.
+ */
+import { maxClientHelloBytes, parseClientHello } from "../codec/client-hello.ts";
+import { type Sniffed, sniff } from "../codec/sniff.ts";
+import { parseTransportHeader } from "../codec/transport-header.ts";
+import type { Peer } from "../core/decide/admit.ts";
+import { formatIp, parseIp } from "../core/std/ip.ts";
+import type { AcceptedSocket } from "../edge/net/listen.ts";
+import type { NodeWire } from "../edge/net/node-wire.ts";
+import type { Wire, WireOwner } from "../edge/net/wire.ts";
+import { Downstream } from "./downstream.ts";
+import { HeldBytes } from "./held-bytes.ts";
+import { inboundAnswers } from "./inbound.ts";
+import type { LoadedInbound } from "./loaded.ts";
+import type { Guest, MeshDoor } from "./mesh-door.ts";
+import {
+  ApplicationDial,
+  admitOpaque,
+  type InboundClient,
+  OpaqueConnection,
+  tlsLabel,
+} from "./opaque-inbound.ts";
+import type { Shard } from "./shard.ts";
+import { Timer } from "./timer-wheel.ts";
+
+/** A connection. On the mesh port nothing is said in plain text. */
+export function acceptInbound(door: MeshDoor, accepted: AcceptedSocket): void {
+  if (door.kind === "inbound-mesh") {
+    door.endTls(accepted.toSocket());
+    return;
+  }
+  const { shard, port } = door;
+  const ip = parseIp(accepted.remoteIp);
+  // Without an address the client is gone already.
+  if (ip === undefined) {
+    accepted.destroy();
+    return;
+  }
+  const wire = accepted.toWire(shard.headBuffer, shard.pool);
+  const peer: Peer = { ip, tls: false, identity: undefined };
+  new Arrival({ shard, wire, peer, port, tls: { door, wire } }).begin();
+}
+
+/** The same connection after its TLS was ended and the peer is known. */
+export function greetGuest(door: MeshDoor, { wire, peer, withTransportHeader }: Guest): void {
+  const { shard } = door;
+  const isStranger = peer.identity === undefined || !withTransportHeader;
+  if (door.kind === "inbound-mesh" && isStranger) {
+    shard.refuseConnection("identity required", { client: formatIp(peer.ip) });
+    wire.destroy();
+    return;
+  }
+  const port = withTransportHeader ? undefined : door.port;
+  new Arrival({ shard, wire, peer, port, tls: undefined }).begin();
+}
+
+/** A hello is the longest of what makes a protocol known. */
+const maxFirstBytes: number = maxClientHelloBytes + 5;
+
+type ArrivalOptions = {
+  readonly shard: Shard;
+  readonly wire: Wire;
+  readonly peer: Peer;
+  /** Undefined: a transport header names it. */
+  readonly port: number | undefined;
+  /** Who ends TLS that is meant for this workload; undefined where it has been ended already. */
+  readonly tls: { readonly door: MeshDoor; readonly wire: NodeWire } | undefined;
+};
+
+/** `silent`: the client has said nothing. `speaking`: not enough. `policy`: enough, but what the port admits is not known yet. */
+type Waiting = "nothing" | "silent" | "speaking" | "policy";
+
+class Arrival implements WireOwner {
+  readonly #shard: Shard;
+  readonly #wire: Wire;
+  readonly #peer: Peer;
+  readonly #tls: ArrivalOptions["tls"];
+  readonly #held: HeldBytes = new HeldBytes();
+  readonly #timer: Timer = new Timer(() => this.#expired());
+  #port: number | undefined;
+  /** The transport header says that the bytes are no HTTP, so the server may well speak first. */
+  #isMarkedOpaque = false;
+  #waiting: Waiting = "nothing";
+  #unfollow: (() => void) | undefined;
+  #clientEnded = false;
+  /** As an opaque connection, by the policy of now. */
+  #isAdmitted = false;
+  /** Towards the application, in case it speaks first. */
+  #dial: ApplicationDial | undefined;
+  #server: Wire | undefined;
+  #over = false;
+
+  constructor({ shard, wire, peer, port, tls }: ArrivalOptions) {
+    this.#shard = shard;
+    this.#wire = wire;
+    this.#peer = peer;
+    this.#port = port;
+    this.#tls = tls;
+    wire.owner = this;
+  }
+
+  begin(): void {
+    if (this.#port !== undefined) this.#follow(this.#port);
+    if (!this.#look()) this.#wire.pause();
+  }
+
+  readBuffer(): Buffer {
+    return this.#shard.headBuffer;
+  }
+
+  onBytes(bytes: Buffer, length: number): boolean {
+    this.#held.append(bytes, 0, length);
+    return this.#look();
+  }
+
+  onWritten(): void {}
+
+  /** A word that is not complete will never be HTTP, and who has said nothing wants nothing, unless the server is asked already. */
+  onEnd(): void {
+    this.#clientEnded = true;
+    const policy = this.#policy();
+    const isForServer = this.#server !== undefined || this.#dial !== undefined;
+    if (this.#waiting === "policy") return;
+    if (policy === undefined || policy.reading === "http" || (this.#held.isEmpty && !isForServer)) {
+      this.#leave();
+      this.#wire.destroy();
+      return;
+    }
+    this.#relay(policy);
+  }
+
+  onClose(): void {
+    this.#leave();
+  }
+
+  #policy(): LoadedInbound | undefined {
+    return this.#port === undefined ? undefined : this.#shard.tables.inbound(this.#port);
+  }
+
+  #follow(port: number): void {
+    this.#unfollow = this.#shard.tables.followInbound(port, () => {
+      this.#forgetServer();
+      this.#isAdmitted = false;
+      this.#stopWaiting();
+      if (this.#look()) this.#wire.resume();
+    });
+  }
+
+  /** Decides with what is known now. True: more is to be read. */
+  #look(): boolean {
+    if (this.#over) return false;
+    if (this.#port === undefined) return this.#lookForHeader();
+    const policy = this.#policy();
+    if (policy?.reading === "opaque") return this.#relay(policy);
+    const { bytes, start, end } = this.#held;
+    if (start === end) return this.#awaitClient(policy);
+    this.#forgetServer();
+    const sniffed = sniff(bytes, start, end);
+    if (sniffed === "more") return this.#awaitMore();
+    if (sniffed === "tls" && this.#tls !== undefined) return this.#lookAtHello(policy);
+    return this.#take(sniffed, policy);
+  }
+
+  #lookForHeader(): boolean {
+    const held = this.#held;
+    if (held.isEmpty) return this.#await("silent", this.#shard.limits.idleTimeoutMs);
+    const header = parseTransportHeader(held.bytes, held.start, held.end);
+    if (header.state === "more") return this.#awaitMore();
+    if (header.state === "invalid") return this.#refuse("bad transport header");
+    const { port, name, protocol } = header;
+    if (name !== "") return this.#refuse("gateway domain invalid");
+    if (this.#shard.tables.application(port) === undefined) return this.#refuse("unknown port");
+    if (protocol === "http2") return this.#refuse("unsupported protocol http2");
+    this.#isMarkedOpaque = protocol === "none";
+    this.#port = port;
+    held.keep(held.bytes, header.end, held.end);
+    this.#stopWaiting();
+    const reading = this.#policy()?.reading ?? "http";
+    if (protocol === "http1" && reading !== "opaque" && reading !== "tls") return this.#serve();
+    this.#follow(port);
+    return this.#look();
+  }
+
+  /** TLS for this workload is ended here; any other is the application's. */
+  #lookAtHello(policy: LoadedInbound | undefined): boolean {
+    const { bytes, start, end } = this.#held;
+    const name = this.#tls?.door.name;
+    if (name === undefined) return this.#refuse("no identity");
+    const hello = parseClientHello(bytes, start, end);
+    if (hello.state === "more") return this.#awaitMore();
+    if (hello.state === "hello" && hello.serverName === name) return this.#endTls();
+    return this.#take("tls", policy);
+  }
+
+  /** The bytes are clear, and this is not TLS that ends here. */
+  #take(sniffed: Exclude<Sniffed, "more">, policy: LoadedInbound | undefined): boolean {
+    if (policy === undefined) {
+      // A request can wait, and its client be told why if nothing comes.
+      return sniffed === "http1" ? this.#serve() : this.#awaitPolicy();
+    }
+    if (policy.reading === "tls") return this.#relay(policy);
+    if (sniffed === "http1") return this.#serve();
+    // Passing HTTP/2 through unread would let it bring headers that only this proxy may set.
+    if (sniffed === "http2" || policy.reading === "http") {
+      return this.#refuse(`unsupported protocol ${sniffed}`);
+    }
+    return this.#relay(policy);
+  }
+
+  #awaitClient(policy: LoadedInbound | undefined): boolean {
+    const { limits } = this.#shard;
+    if (policy === undefined || policy.reading === "http") {
+      return this.#await("silent", limits.idleTimeoutMs);
+    }
+    if (this.#dial !== undefined || this.#server !== undefined) return true;
+    if (this.#isMarkedOpaque) return this.#askServer(policy);
+    const silenceMs = Math.min(policy.table.detectTimeoutMs, limits.detectTimeoutMs);
+    return this.#await("silent", silenceMs);
+  }
+
+  #awaitMore(): boolean {
+    const { start, end } = this.#held;
+    if (end - start > maxFirstBytes) return this.#refuse("unknown protocol");
+    return this.#await("speaking", this.#shard.limits.detectTimeoutMs);
+  }
+
+  /** Nothing is read meanwhile. */
+  #awaitPolicy(): boolean {
+    this.#await("policy", this.#shard.limits.discoveryTimeoutMs);
+    return false;
+  }
+
+  /** A wait that goes on has its end already. */
+  #await(waiting: Waiting, ms: number): boolean {
+    if (this.#waiting !== waiting) {
+      this.#waiting = waiting;
+      this.#shard.wheel.arm(this.#timer, ms);
+    }
+    return true;
+  }
+
+  #expired(): void {
+    const policy = this.#policy();
+    if (this.#waiting === "policy") this.#refuse("discovery timeout");
+    else if (this.#waiting === "speaking") this.#refuse("detection timeout");
+    else if (this.#server !== undefined) this.#close();
+    else if (policy === undefined || policy.reading === "http") this.#wire.destroy();
+    else this.#askServer(policy);
+  }
+
+  /** The client waits for something, which can only be the server's greeting. */
+  #askServer(policy: LoadedInbound): boolean {
+    const client = this.#client();
+    if (!this.#admit(policy, client)) return this.#close();
+    this.#connect(client, (server) => {
+      if (this.#clientEnded) {
+        this.#join(client, server, nothing);
+        return;
+      }
+      this.#server = server;
+      server.owner = this.#greetingOwner(client, server);
+      this.#await("silent", this.#shard.limits.tunnelIdleTimeoutMs);
+    });
+    return true;
+  }
+
+  /** The server may speak, or leave, before the client says a word. */
+  #greetingOwner(client: InboundClient, server: Wire): WireOwner {
+    const { headBuffer } = this.#shard;
+    return {
+      readBuffer: () => headBuffer,
+      onBytes: (bytes, length) => {
+        this.#join(client, server, Buffer.from(bytes.subarray(0, length)));
+        return true;
+      },
+      onWritten: () => {},
+      onEnd: () => {
+        this.#join(client, server, nothing);
+        server.owner.onEnd();
+      },
+      onClose: () => this.#close(),
+    };
+  }
+
+  /** The client spoke first, so what it says is looked at, and the greeting is not waited for. */
+  #forgetServer(): void {
+    this.#dial?.cancel();
+    this.#dial = undefined;
+    if (this.#server === undefined) return;
+    this.#server.owner = { ...silentOwner, readBuffer: () => this.#shard.headBuffer };
+    this.#server.destroy();
+    this.#server = undefined;
+  }
+
+  #relay(policy: LoadedInbound): boolean {
+    const client = this.#client();
+    const server = this.#server;
+    if (server !== undefined) {
+      this.#join(client, server, nothing);
+      return true;
+    }
+    // Asked for a greeting already, and admitted then.
+    if (this.#dial !== undefined) return false;
+    if (!this.#admit(policy, client)) return this.#close();
+    this.#connect(client, (wire) => this.#join(client, wire, nothing));
+    return false;
+  }
+
+  #admit(policy: LoadedInbound, client: InboundClient): boolean {
+    this.#isAdmitted ||= admitOpaque(this.#shard, policy, client);
+    return this.#isAdmitted;
+  }
+
+  #connect({ port }: InboundClient, onOpen: (server: Wire) => void): void {
+    this.#stopWaiting();
+    this.#dial = new ApplicationDial({
+      shard: this.#shard,
+      port,
+      onOpen: (server) => {
+        this.#dial = undefined;
+        onOpen(server);
+      },
+      onFailure: (reason) => {
+        this.#dial = undefined;
+        this.#refuse("application unreachable", reason);
+      },
+    });
+  }
+
+  #join(client: InboundClient, server: Wire, fromServer: Buffer): void {
+    this.#server = undefined;
+    this.#leave();
+    const { bytes, start, end } = this.#held;
+    const fromClient = bytes.subarray(start, end);
+    const unsent = { fromClient, fromServer, clientEnded: this.#clientEnded };
+    new OpaqueConnection(this.#shard, client, server, unsent);
+  }
+
+  #serve(): boolean {
+    const shard = this.#shard;
+    const { wire, peer, port } = this.#client();
+    this.#leave();
+    const downstream = new Downstream({
+      shard,
+      wire,
+      origin: { direction: "inbound", peer, port },
+      answers: inboundAnswers,
+      counts: shard.downstreamCounts("inbound", tlsLabel(peer)),
+    });
+    const { bytes, start, end } = this.#held;
+    const readsOn = downstream.feed(bytes, start, end);
+    if (this.#clientEnded) downstream.onEnd();
+    return readsOn;
+  }
+
+  #endTls(): boolean {
+    const tls = this.#tls;
+    if (tls === undefined) throw new Error("TLS was ended before");
+    this.#leave();
+    const { bytes, start, end } = this.#held;
+    // The socket is in the middle of a read.
+    process.nextTick(() => tls.door.endTls(tls.wire.release(bytes.subarray(start, end))));
+    return false;
+  }
+
+  #client(): InboundClient {
+    if (this.#port === undefined) throw new Error("The port is not known yet");
+    return { wire: this.#wire, peer: this.#peer, port: this.#port };
+  }
+
+  #refuse(label: string, detail: string = ""): boolean {
+    const client = formatIp(this.#peer.ip);
+    const identity = this.#peer.identity ?? "";
+    this.#shard.refuseConnection(label, { port: this.#port ?? 0, client, identity, detail });
+    return this.#close();
+  }
+
+  #close(): boolean {
+    this.#leave();
+    this.#wire.destroy();
+    return false;
+  }
+
+  #stopWaiting(): void {
+    this.#shard.wheel.forget(this.#timer);
+    this.#waiting = "nothing";
+  }
+
+  /** Nothing is to come back here. */
+  #leave(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#stopWaiting();
+    this.#unfollow?.();
+    this.#forgetServer();
+  }
+}
+
+const nothing: Buffer = Buffer.alloc(0);
+
+/** A connection that nobody wants any more and that is being closed. */
+const silentOwner: Omit<WireOwner, "readBuffer"> = {
+  onBytes: () => false,
+  onWritten: () => {},
+  onEnd: () => {},
+  onClose: () => {},
+};
