@@ -9,7 +9,7 @@ import {
   createServer as createSocketServer,
   type Socket,
 } from "node:net";
-import { H2FromHttp1 } from "../../src/codec/http2/h2-from-http1.ts";
+import { H2FromHttp1, MessageReaders } from "../../src/codec/http2/h2-from-http1.ts";
 import { Http1FromH2 } from "../../src/codec/http2/http1-from-h2.ts";
 import { OutBuffer } from "../../src/codec/http2/out-buffer.ts";
 import { defaultHttp2Limits } from "../../src/codec/http2/protection.ts";
@@ -48,6 +48,7 @@ function relayByNode(): void {
 }
 
 const shared = new Http2Shared();
+const readers = new MessageReaders();
 
 /** A session on a socket. What it has to say is written once for each turn of the loop. */
 class Connection {
@@ -91,16 +92,12 @@ class Connection {
   #flush(): void {
     const out = this.#out;
     this.#isDue = false;
-    if (out.end === 0 || out.isBlocked || this.#socket.destroyed) return;
-    const bytes = out.bytes.subarray(0, out.end);
-    out.bytes = Buffer.allocUnsafeSlow(out.bytes.length);
+    if (out.end === 0 || this.#socket.destroyed) return;
+    // The load waits for its answers, so what the socket has not sent stays small.
+    this.#socket.write(Buffer.from(out.bytes.subarray(0, out.end)));
     out.end = 0;
-    out.isBlocked = true;
-    this.#socket.write(bytes, () => {
-      out.isBlocked = false;
-      this.session.resumeSending();
-      this.#flush();
-    });
+    this.session.resumeSending();
+    if (out.end > 0) this.flushSoon();
   }
 }
 
@@ -146,7 +143,7 @@ function relayByWeft(): void {
     const client: Connection = new Connection(socket, "server", {
       onStream: (stream) => {
         const sent = { kind: "response", method: "GET", isUpgrade: false } as const;
-        const answer = new H2FromHttp1(client.session, stream, sent);
+        const answer = new H2FromHttp1(client.session, stream, sent, readers);
         const asked: Http2Stream | undefined = origin.session.open(
           carry(
             { connection: origin, stream: () => asked },
@@ -155,7 +152,12 @@ function relayByWeft(): void {
           ),
         );
         if (asked === undefined) throw new Error("Let the origin take more streams");
-        const sender = new H2FromHttp1(origin.session, asked, { kind: "request", scheme: "http" });
+        const sender = new H2FromHttp1(
+          origin.session,
+          asked,
+          { kind: "request", scheme: "http" },
+          readers,
+        );
         stream.consumer = carry(
           { connection: client, stream: () => stream },
           { connection: origin, sender },

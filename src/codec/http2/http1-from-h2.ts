@@ -1,0 +1,182 @@
+/**
+ * What comes on a stream, as an HTTP/1.1 message (RFC 9113 §8, RFC 9112): so one data plane serves both protocols. One
+ * object serves one stream. Everything is written to the caller's buffer, which has the room that is asked for.
+ */
+import { Byte } from "../byte-class.ts";
+import { Known } from "../header-list.ts";
+import { BodyKind } from "../http1-body.ts";
+import { copyBytes, type HeaderBlock } from "./header-block.ts";
+
+/** The lines that are added to a head: start line, Host, framing, and those of an upgrade with its key. */
+const addedBytes = 256;
+
+/** What a piece of content takes beyond itself as a chunk: eight digits, and two line ends. */
+export const chunkOverhead = 12;
+
+/** The last chunk and the empty line behind it. */
+export const endBytes = 5;
+
+/** The protocol that an extended CONNECT asked for, and the field in which the other side proves it (RFC 6455 §4). */
+export type Upgrade = {
+  readonly protocol: string;
+  /** The value of Sec-WebSocket-Key in a request, of Sec-WebSocket-Accept in a response. */
+  readonly proof: string;
+};
+
+/** The room for `head`. */
+export function headRoom(block: HeaderBlock): number {
+  const { authority, path, spans } = block;
+  // A plain CONNECT names its authority in the start line and in Host.
+  const isTwice = authority >= 0 && path < 0;
+  const slot = 4 * authority;
+  const again = isTwice ? (spans[slot + 3] as number) - (spans[slot + 2] as number) : 0;
+  return block.length + again + addedBytes;
+}
+
+export class Http1FromH2 {
+  #kind: BodyKind = BodyKind.none;
+
+  /**
+   * Writes the head of a request and answers the position after it. `isAll`: no content follows. `key`: for the upgrade that
+   * an extended CONNECT becomes (RFC 8441 §5).
+   */
+  // biome-ignore lint/complexity/useMaxParams: an options object would be made for every head.
+  request(block: HeaderBlock, isAll: boolean, key: string, out: Buffer, start: number): number {
+    const isConnect = block.path < 0;
+    let at = start;
+    if (block.protocol >= 0) at = write(out, at, "GET ");
+    else at = write(out, copyValue(block, block.method, out, at), " ");
+    at = copyValue(block, isConnect ? block.authority : block.path, out, at);
+    at = write(out, at, " HTTP/1.1\r\nhost: ");
+    at = copyValue(block, block.authority >= 0 ? block.authority : block.host, out, at);
+    at = write(out, at, "\r\n");
+    if (block.protocol >= 0) {
+      const protocol = block.value(block.protocol);
+      at = write(out, at, upgradeLines(protocol, "sec-websocket-key", key));
+    }
+    if (isConnect || block.protocol >= 0) this.#kind = BodyKind.close;
+    else if (isAll) this.#kind = BodyKind.none;
+    else this.#kind = block.contentLength < 0 ? BodyKind.chunked : BodyKind.length;
+    return this.#endHead(block, out, at);
+  }
+
+  /**
+   * Writes the head of a response. `method` is the one that is answered; `upgrade` says what the request was, if it was an
+   * extended CONNECT, and a 200 becomes the 101 that the HTTP/1.1 client waits for.
+   */
+  // biome-ignore lint/complexity/useMaxParams: an options object would be made for every head.
+  response(
+    block: HeaderBlock,
+    isAll: boolean,
+    request: { readonly method: string; readonly upgrade: Upgrade | undefined },
+    out: Buffer,
+    start: number,
+  ): number {
+    const { status } = block;
+    const { method, upgrade } = request;
+    const isGood = status >= 200 && status < 300;
+    this.#kind = BodyKind.none;
+    if (upgrade !== undefined && isGood) {
+      this.#kind = BodyKind.close;
+      const lines = upgradeLines(upgrade.protocol, "sec-websocket-accept", upgrade.proof);
+      return this.#endHead(block, out, write(out, start, `${statusLine(101)}${lines}`));
+    }
+    let at = write(out, start, statusLine(status));
+    const isEmpty = status < 200 || status === 204 || status === 304 || method === "HEAD";
+    if (method === "CONNECT" && isGood) {
+      this.#kind = BodyKind.close;
+    } else if (!isEmpty && isAll) {
+      if (block.contentLength < 0) at = write(out, at, "content-length: 0\r\n");
+    } else if (!isEmpty) {
+      this.#kind = block.contentLength < 0 ? BodyKind.chunked : BodyKind.length;
+    }
+    return this.#endHead(block, out, at);
+  }
+
+  /** Whether content is passed on as it is, so that the caller need not copy it through `data`. */
+  get isPlain(): boolean {
+    return this.#kind !== BodyKind.chunked;
+  }
+
+  /** Writes content, which takes `chunkOverhead` more than it is long. */
+  // biome-ignore lint/complexity/useMaxParams: an options object would be made for every piece of a body.
+  data(bytes: Buffer, start: number, end: number, out: Buffer, to: number): number {
+    if (this.#kind !== BodyKind.chunked) return copyBytes(bytes, start, end, out, to);
+    const at = write(out, to, `${(end - start).toString(16)}\r\n`);
+    return write(out, copyBytes(bytes, start, end, out, at), "\r\n");
+  }
+
+  /** Writes the end of the content: `endBytes` at most, none where the framing needs none. */
+  end(out: Buffer, at: number): number {
+    return this.#kind === BodyKind.chunked ? write(out, at, "0\r\n\r\n") : at;
+  }
+
+  /**
+   * Writes the end with trailers, for which `block.length + endBytes` is room. Where HTTP/1.1 has no place for trailers,
+   * behind content of a length told before, they are left out (RFC 9110 §6.5.1).
+   */
+  trailers(block: HeaderBlock, out: Buffer, start: number): number {
+    if (this.#kind !== BodyKind.chunked) return start;
+    const at = copyBytes(block.bytes, 0, block.length, out, write(out, start, "0\r\n"));
+    this.#kind = BodyKind.none;
+    return write(out, at, "\r\n");
+  }
+
+  /** The fields as they came, but for Host, which is written already, and Cookie, which becomes one line. */
+  #endHead(block: HeaderBlock, out: Buffer, start: number): number {
+    const { spans, ids, count } = block;
+    const isTunnel = this.#kind === BodyKind.close;
+    let at = start;
+    let from =
+      block.firstRegular < count ? (spans[4 * block.firstRegular] as number) : block.length;
+    for (let i = block.firstRegular; i < count; i++) {
+      const id = ids[i] as number;
+      const isLeftOut =
+        id === Known.host ||
+        (id === Known.cookie && block.cookies > 1) ||
+        (id === Known.contentLength && isTunnel);
+      if (!isLeftOut) continue;
+      at = copyBytes(block.bytes, from, spans[4 * i] as number, out, at);
+      from = (spans[4 * i + 3] as number) + 2;
+    }
+    at = copyBytes(block.bytes, from, block.length, out, at);
+    if (block.cookies > 1) at = writeCookies(block, out, at);
+    if (this.#kind === BodyKind.chunked) at = write(out, at, "transfer-encoding: chunked\r\n");
+    out[at] = Byte.cr;
+    out[at + 1] = Byte.lf;
+    return at + 2;
+  }
+}
+
+/** RFC 9113 §8.2.3. */
+function writeCookies(block: HeaderBlock, out: Buffer, start: number): number {
+  let at = write(out, start, "cookie: ");
+  let isFirst = true;
+  for (let i = block.firstRegular; i < block.count; i++) {
+    if (block.ids[i] !== Known.cookie) continue;
+    if (!isFirst) at = write(out, at, "; ");
+    at = copyValue(block, i, out, at);
+    isFirst = false;
+  }
+  return write(out, at, "\r\n");
+}
+
+function upgradeLines(protocol: string, proofName: string, proof: string): string {
+  const lines = `connection: upgrade\r\nupgrade: ${protocol}\r\n`;
+  return protocol === "websocket" ? `${lines}${proofName}: ${proof}\r\n` : lines;
+}
+
+/** Without a reason, which HTTP/2 does not have; the space before it is part of the grammar (RFC 9112 §4). */
+function statusLine(status: number): string {
+  return `HTTP/1.1 ${status} \r\n`;
+}
+
+function copyValue(block: HeaderBlock, i: number, out: Buffer, at: number): number {
+  const { spans } = block;
+  return copyBytes(block.bytes, spans[4 * i + 2] as number, spans[4 * i + 3] as number, out, at);
+}
+
+function write(out: Buffer, at: number, text: string): number {
+  for (let i = 0; i < text.length; i++) out[at + i] = text.charCodeAt(i);
+  return at + text.length;
+}
