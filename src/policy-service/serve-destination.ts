@@ -1,5 +1,5 @@
 /** `io.linkerd.proxy.destination.Destination`: where a Service port is answered, and what an address belongs to. */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { normaliseAuthority, parseServiceAuthority, targetOf } from "../core/model/authority.ts";
 import type { EndpointSet } from "../core/model/endpoint.ts";
 import type { OutboundTarget } from "../core/model/outbound-policy.ts";
@@ -56,8 +56,9 @@ export function destinationService(publisher: Publisher, settings: ResolveSettin
         stream.fail(grpcCode.invalidArgument, "Name a host and a port as path");
         return;
       }
+      const namespace = parseContextNamespace(request.contextToken);
       follow(profiles, stream, {
-        question: targetOf(authority),
+        question: { target: targetOf(authority), namespace },
         unknown,
         write: (message) => stream.write(message),
       });
@@ -108,7 +109,6 @@ function endpointTopics(
       };
     },
     encode: (set) => remember(encoded, set, () => Buffer.from(JSON.stringify(set))),
-    decode: (bytes) => JSON.parse(Buffer.from(bytes).toString()) as EndpointSet,
   });
 }
 
@@ -126,20 +126,27 @@ function remember<K, V>(memory: Memory<K, V>, key: K, make: () => V): V {
   return made;
 }
 
+type ProfileQuestion = {
+  readonly target: OutboundTarget;
+  /** Of the client, whose ServiceProfiles come first. */
+  readonly namespace: string | undefined;
+};
+
 function profileTopics(
   publisher: Publisher,
   settings: ResolveSettings,
-): Topics<OutboundTarget, DestinationProfile> {
+): Topics<ProfileQuestion, DestinationProfile> {
   return publisher.topics({
     api: "profile",
-    keyOf: (target: OutboundTarget) =>
-      target.kind === "address" ? `${target.ip} ${target.port}` : target.authority,
-    resolve: (store, target) => {
-      const resolution = resolveProfile(store, settings, target);
+    keyOf: ({ target, namespace = "" }: ProfileQuestion) => {
+      const name = target.kind === "address" ? `${target.ip} ${target.port}` : target.authority;
+      return `${namespace} ${name}`;
+    },
+    resolve: (store, { target, namespace }) => {
+      const resolution = resolveProfile(store, settings, target, namespace);
       return "unknown" in resolution ? resolution : { policy: toWireProfile(resolution.policy) };
     },
     encode: (message) => toBinary(DestinationProfileSchema, message),
-    decode: (bytes) => fromBinary(DestinationProfileSchema, bytes),
   });
 }
 

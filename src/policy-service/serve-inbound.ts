@@ -1,5 +1,5 @@
 /** `io.linkerd.proxy.inbound.InboundServerPolicies`: what a port of a pod admits. */
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
 import { resolveInbound } from "../core/resolve/inbound.ts";
 import type { ResolveSettings } from "../core/resolve/settings.ts";
 import { describeFaults } from "../core/std/result.ts";
@@ -9,31 +9,37 @@ import {
   ServerSchema,
 } from "../core/wire/gen/linkerd/inbound_pb.ts";
 import { fromWirePortSpec, type InboundQuestion, toWireInbound } from "../core/wire/inbound.ts";
+import { inboundWithoutExtensions } from "../core/wire/without-extensions.ts";
 import { type BoundService, bindService } from "../edge/grpc/server.ts";
 import { grpcCode, grpcFailure } from "../edge/grpc/status.ts";
+import { knowsExtensions } from "./api-version.ts";
 import { follow } from "./follow.ts";
 import type { Publisher } from "./publish.ts";
 
 const unknown = "unknown server";
 
+type Question = InboundQuestion & { readonly extensions: boolean };
+
 export function inboundService(publisher: Publisher, settings: ResolveSettings): BoundService {
-  const topics = publisher.topics<InboundQuestion, Server>({
+  const topics = publisher.topics<Question, Server>({
     api: "inbound",
-    keyOf: ({ workload, port }) => `${workload.namespace}/${workload.pod} ${port}`,
-    resolve: (store, { workload, port }) => {
+    keyOf: ({ workload, port, extensions }) =>
+      `${workload.namespace}/${workload.pod} ${port} ${extensions ? "weft" : "linkerd"}`,
+    resolve: (store, { workload, port, extensions }) => {
       const resolution = resolveInbound(store, settings, workload, port);
-      return "unknown" in resolution ? resolution : { policy: toWireInbound(resolution.policy) };
+      if ("unknown" in resolution) return resolution;
+      const { policy } = resolution;
+      return { policy: toWireInbound(extensions ? policy : inboundWithoutExtensions(policy)) };
     },
     encode: (message) => toBinary(ServerSchema, message),
-    decode: (bytes) => fromBinary(ServerSchema, bytes),
   });
   return bindService(InboundServerPolicies, {
-    getPort: async (request) => {
+    getPort: async (request, call) => {
       const question = fromWirePortSpec(request);
       if (!question.ok) {
         return grpcFailure(grpcCode.invalidArgument, describeFaults(question.faults));
       }
-      const answer = topics.ask(question.value);
+      const answer = topics.ask({ ...question.value, extensions: knowsExtensions(call) });
       return "unknown" in answer
         ? grpcFailure(grpcCode.notFound, `${unknown}: ${answer.unknown}`)
         : answer.policy;
@@ -45,7 +51,7 @@ export function inboundService(publisher: Publisher, settings: ResolveSettings):
         return;
       }
       follow(topics, stream, {
-        question: question.value,
+        question: { ...question.value, extensions: knowsExtensions(stream) },
         unknown,
         write: (message) => stream.write(message),
       });

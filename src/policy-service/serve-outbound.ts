@@ -1,5 +1,5 @@
 /** `io.linkerd.proxy.outbound.OutboundPolicies`: what a client's sidecar does with traffic to one destination. */
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
 import { resolveOutbound } from "../core/resolve/outbound.ts";
 import type { ResolveSettings } from "../core/resolve/settings.ts";
 import { describeFaults } from "../core/std/result.ts";
@@ -13,17 +13,13 @@ import {
   type OutboundQuestion,
   toWireOutbound,
 } from "../core/wire/outbound.ts";
-import type { CallInfo } from "../edge/grpc/reply-stream.ts";
 import { type BoundService, bindService } from "../edge/grpc/server.ts";
 import { grpcCode, grpcFailure } from "../edge/grpc/status.ts";
+import { knowsExtensions } from "./api-version.ts";
 import { follow } from "./follow.ts";
 import type { Publisher } from "./publish.ts";
 
 const unknown = "unknown target";
-
-/** What a sidecar says that knows the fields from 1000 on, which Linkerd's contract lacks (proto/weft/extensions.proto). */
-const apiMetadata = "weft-api";
-const apiVersion = "1";
 
 type Question = OutboundQuestion & { readonly extensions: boolean };
 
@@ -38,7 +34,6 @@ export function outboundService(publisher: Publisher, settings: ResolveSettings)
         : { policy: toWireOutbound(resolution.policy, { extensions }) };
     },
     encode: (message) => toBinary(OutboundPolicySchema, message),
-    decode: (bytes) => fromBinary(OutboundPolicySchema, bytes),
   });
   return bindService(OutboundPolicies, {
     get: async (request, call) => {
@@ -64,10 +59,6 @@ export function outboundService(publisher: Publisher, settings: ResolveSettings)
       });
     },
   });
-}
-
-function knowsExtensions({ metadata }: CallInfo): boolean {
-  return metadata(apiMetadata) === apiVersion;
 }
 
 /** Of a client only its namespace counts, and which contract it knows, so that the sidecars of a namespace share their answers. */

@@ -7,11 +7,11 @@ import { type ObjectStatus, resolveStatus } from "../core/resolve/status.ts";
 import { fail, fault, ok, type Result } from "../core/std/result.ts";
 import type { SourceSnapshot } from "../edge/files/source-snapshot.ts";
 import { watchFolder } from "../edge/files/watch-folder.ts";
+import type { MeshServerCredentials } from "../edge/grpc/mesh-credentials.ts";
 import { type BoundService, type GrpcServer, startGrpcServer } from "../edge/grpc/server.ts";
 import { type AdminHandler, startAdmin } from "../edge/process/admin.ts";
 import type { SchemaSet } from "../edge/schema/schema-set.ts";
 import type { Log } from "../edge/telemetry/log.ts";
-import { keepHeapSmall } from "./heap.ts";
 import { adminPages } from "./pages.ts";
 import { rememberingCheck } from "./patterns.ts";
 import { Publisher } from "./publish.ts";
@@ -30,6 +30,8 @@ export type PolicyServiceOptions = {
   readonly settings: Omit<ResolveSettings, "checkPattern">;
   readonly schemas: SchemaSet;
   readonly log: Log;
+  /** For both ports; undefined: clear text. */
+  readonly credentials?: MeshServerCredentials | undefined;
 };
 
 export type PolicyService = {
@@ -44,7 +46,6 @@ export async function startPolicyService(
   options: PolicyServiceOptions,
 ): Promise<Result<PolicyService>> {
   const { source, schemas, log } = options;
-  keepHeapSmall();
   const settings: ResolveSettings = { ...options.settings, checkPattern: rememberingCheck() };
   const state = new ServiceState(settings, log);
   // What is open already is closed again when a later part cannot start.
@@ -66,12 +67,12 @@ export async function startPolicyService(
       outboundService(publisher, settings),
       inboundService(publisher, settings),
     ];
-    const policy = await serve(options.policyAddress, policyServices, log);
+    const policy = await serve(options.policyAddress, policyServices, options);
     parts.defer(() => policy.close(0));
     const destination = await serve(
       options.destinationAddress,
       [destinationService(publisher, settings)],
-      log,
+      options,
     );
     parts.move();
     state.ready = true;
@@ -99,10 +100,14 @@ function useEverySchema(schemas: SchemaSet): void {
   }
 }
 
-function serve(address: string, services: readonly BoundService[], log: Log): Promise<GrpcServer> {
+function serve(
+  address: string,
+  services: readonly BoundService[],
+  { log, credentials }: PolicyServiceOptions,
+): Promise<GrpcServer> {
   const onBug = (error: unknown, method: string): void =>
     log.error("call_failed", { method, error });
-  return startGrpcServer({ address, services, onBug });
+  return startGrpcServer({ address, services, onBug, credentials });
 }
 
 /** What the service knows, and what it has said about it. */

@@ -11,7 +11,14 @@ import { fromWireOutbound } from "../../src/core/wire/outbound.ts";
 import { callUnary } from "../../src/edge/grpc/client.ts";
 import { outboundLines } from "../core/resolve/summary.ts";
 import { mesh } from "./files.ts";
-import { startBench, watchEndpoints, watchOutbound, weftClient, workload } from "./harness.ts";
+import {
+  startBench,
+  watchEndpoints,
+  watchOutbound,
+  watchPort,
+  weftClient,
+  workload,
+} from "./harness.ts";
 
 function route(rule: string): string {
   return `apiVersion: gateway.networking.k8s.io/v1
@@ -134,4 +141,33 @@ spec: { containers: [{ name: app }] }
   const removed = await watch.until(({ update }) => update.case === "remove");
   const [gone] = removed.update.case === "remove" ? removed.update.value.addrs : [];
   t.is(gone?.ip?.ip.case === "ipv4" ? gone.ip.ip.value & 255 : undefined, 1);
+});
+
+const tokens = `apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: { name: web, namespace: demo }
+spec: { podSelector: {}, port: http, proxyProtocol: HTTP/1 }
+---
+apiVersion: policy.linkerd.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: { name: web, namespace: demo }
+spec:
+  targetRef: { group: policy.linkerd.io, kind: Server, name: web }
+  requiredAuthenticationRefs: [{ group: weft.dev, kind: JWTAuthentication, name: people }]
+---
+apiVersion: weft.dev/v1alpha1
+kind: JWTAuthentication
+metadata: { name: people, namespace: demo }
+spec: { issuer: a, audiences: [b], keys: { file: /keys.json } }
+`;
+
+test("WatchPort tells only a sidecar of Weft of an authorization that asks for tokens", async (t) => {
+  await using bench = await startBench({ "mesh.yaml": mesh, "tokens.yaml": tokens });
+  const ours = await watchPort(bench, 8080, workload, weftClient).next();
+  t.deepEqual(
+    ours.authorizations.map((one) => one.tokens.map(({ issuer }) => issuer)),
+    [["a"]],
+  );
+  const theirs = await watchPort(bench, 8080).next();
+  t.deepEqual(theirs.authorizations, []);
 });

@@ -212,9 +212,14 @@ export function watchOutbound(
   return read(policy, OutboundPolicies.method.watch, request, metadata);
 }
 
-export function watchPort({ policy }: Bench, port: number, pod: string = workload): Reader<Server> {
+export function watchPort(
+  { policy }: Bench,
+  port: number,
+  pod: string = workload,
+  metadata: Readonly<Record<string, string>> = {},
+): Reader<Server> {
   const request = create(PortSpecSchema, { workload: pod, port });
-  return read(policy, InboundServerPolicies.method.watchPort, request);
+  return read(policy, InboundServerPolicies.method.watchPort, request, metadata);
 }
 
 export function watchEndpoints(

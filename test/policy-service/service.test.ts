@@ -1,6 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import test from "ava";
-import type { DestinationProfile, Update } from "../../src/core/wire/gen/linkerd/destination_pb.ts";
+import {
+  Destination,
+  type DestinationProfile,
+  GetDestinationSchema,
+  type Update,
+} from "../../src/core/wire/gen/linkerd/destination_pb.ts";
 import {
   InboundServerPolicies,
   PortSpecSchema,
@@ -350,4 +355,47 @@ test("/live and /ready answer, and /metrics counts refused documents", async (t)
   t.regex(metrics, /^weft_policy_documents_refused 1$/m);
   t.regex(metrics, /^weft_policy_unreadable_at_start 1$/m);
   t.regex(metrics, /^weft_policy_resources\{kind="Service"\} 2$/m);
+});
+
+/** A ServiceProfile of Service a with one route of this name. */
+function serviceProfile(namespace: string, route: string): string {
+  return `apiVersion: linkerd.io/v1alpha2
+kind: ServiceProfile
+metadata: { name: a.demo.svc.cluster.local, namespace: ${namespace} }
+spec: { routes: [{ name: ${route}, condition: { method: GET } }] }
+`;
+}
+
+function routesOf({ routes }: DestinationProfile): readonly (string | undefined)[] {
+  return routes.map(({ metricsLabels }) => metricsLabels["route"]);
+}
+
+for (const path of ["a:8080", "10.96.0.1:8080"]) {
+  test(`Destination.GetProfile tells the ServiceProfile of "${path}", and each change of it`, async (t) => {
+    await using bench = await startBench({ "mesh.yaml": mesh });
+    const watch = watchProfile(bench, path);
+    t.deepEqual(routesOf(await watch.next()), []);
+    await bench.put("profile.yaml", serviceProfile("demo", "one"));
+    t.deepEqual(routesOf(await watch.next()), ["one"]);
+    await bench.put("profile.yaml", serviceProfile("demo", "two"));
+    t.deepEqual(routesOf(await watch.next()), ["two"]);
+    await bench.remove("profile.yaml");
+    t.deepEqual(routesOf(await watch.next()), []);
+  });
+}
+
+test("Destination.GetProfile tells clients the ServiceProfile of their own namespace first", async (t) => {
+  await using bench = await startBench({
+    "mesh.yaml": mesh,
+    "theirs.yaml": serviceProfile("clients", "theirs"),
+    "ours.yaml": serviceProfile("demo", "ours"),
+  });
+  const ask = async (contextToken: string): Promise<readonly (string | undefined)[]> => {
+    const request = create(GetDestinationSchema, { path: "a.demo:8080", contextToken });
+    const watch = read(bench.destination, Destination.method.getProfile, request);
+    return routesOf(await watch.next());
+  };
+  t.deepEqual(await ask('{"ns":"clients"}'), ["theirs"]);
+  t.deepEqual(await ask('{"ns":"others"}'), ["ours"]);
+  t.deepEqual(await ask(""), ["ours"]);
 });

@@ -17,8 +17,8 @@ const typeNames: Readonly<Record<string, string>> = {
 
 /** Undefined for an error that another one of the same object already tells in full. */
 export function toFault(error: ErrorObject, schema: JsonSchema, root: unknown): Fault | undefined {
-  // Branches of a oneOf fail one by one; the oneOf itself is what people understand.
-  if (/\/(oneOf|anyOf|not)\//.test(error.schemaPath)) return undefined;
+  // Branches of a oneOf fail one by one; the oneOf itself is what people understand. A field may bear one of these names.
+  if (/(?<!\/properties)\/(oneOf|anyOf|not)\//.test(error.schemaPath)) return undefined;
   if (error.keyword === "oneOf" && !isRecord(error.data)) return undefined;
   const steps = stepsOf(error.instancePath, root);
   const path = pathOf(steps);

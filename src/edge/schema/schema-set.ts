@@ -22,11 +22,15 @@ export function loadSchemas(dir: string): SchemaSet {
   return new SchemaSet([...readDefinitions(dir), ...coreKinds]);
 }
 
+type Prepared = { readonly strict: JsonSchema; readonly validate: ValidateFunction };
+
 export class SchemaSet {
   readonly #ajv: Ajv;
   readonly #versions: ReadonlyMap<string, KindVersion>;
   /** By the text of the schema, because versions of a kind often share it and compiling is what costs. */
-  readonly #compiled = new Map<string, ValidateFunction>();
+  readonly #compiled = new Map<string, Prepared>();
+  /** Even the text takes a millisecond to make, and a folder may hold ten thousand objects of one version. */
+  readonly #prepared = new Map<KindVersion, Prepared>();
 
   constructor(versions: readonly KindVersion[]) {
     this.#ajv = makeAjv();
@@ -50,20 +54,21 @@ export class SchemaSet {
   }
 
   #validate(object: unknown, version: KindVersion): readonly Fault[] {
-    const strict = strictSchemaOf(version);
-    const validate = this.#compile(strict);
+    const { strict, validate } = this.#prepare(version);
     const isValid = validate(object);
     const faults = isValid ? [] : readErrors(validate.errors ?? [], strict, object);
     return [...faults, ...identityFaults(object, faults)];
   }
 
-  #compile(strict: JsonSchema): ValidateFunction {
-    const text = JSON.stringify(strict);
-    const known = this.#compiled.get(text);
+  #prepare(version: KindVersion): Prepared {
+    const known = this.#prepared.get(version);
     if (known !== undefined) return known;
-    const compiled = this.#ajv.compile(strict);
-    this.#compiled.set(text, compiled);
-    return compiled;
+    const strict = strictSchemaOf(version);
+    const text = JSON.stringify(strict);
+    const prepared = this.#compiled.get(text) ?? { strict, validate: this.#ajv.compile(strict) };
+    this.#compiled.set(text, prepared);
+    this.#prepared.set(version, prepared);
+    return prepared;
   }
 
   /**

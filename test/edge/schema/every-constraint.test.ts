@@ -40,6 +40,7 @@ function full(schema: JsonSchema): unknown {
     case "string":
       return textFor(schema);
     case "integer":
+    case "number":
       return (schema["minimum"] as number | undefined) ?? 1;
     case "boolean":
       return true;

@@ -258,7 +258,7 @@ test("check() warns of a version that is deprecated, and still checks it", (t) =
 });
 
 const kinds =
-  "Backend, DirectResponse, HTTPRoute, XBackendTrafficPolicy, AuthorizationPolicy, MeshTLSAuthentication, NetworkAuthentication, Server, HTTPFault, Namespace, Pod, Service, Secret, EndpointSlice";
+  "Backend, DirectResponse, HTTPRoute, XBackendTrafficPolicy, ServiceProfile, AuthorizationPolicy, HTTPLocalRateLimitPolicy, MeshTLSAuthentication, NetworkAuthentication, ServerAuthorization, Server, HTTPFault, JWTAuthentication, Namespace, Pod, Service, Secret, EndpointSlice";
 
 for (const [apiVersion, kind, expected] of [
   [
@@ -342,7 +342,7 @@ test("check() answers for any JSON in place of any part of any object", (t) => {
 test("the set lists what it knows", (t) => {
   t.true(schemas.known.includes("policy.linkerd.io/v1beta3 Server"));
   t.true(schemas.known.includes("v1 Pod"));
-  t.is(schemas.known.length, 22);
+  t.is(schemas.known.length, 27);
 });
 
 test("check() leaves Linkerd's group the names and values that Gateway API forbids", (t) => {
