@@ -123,7 +123,7 @@ test("KeyFollower reads a source once for all ports, and not any more when none 
   await waitsFor(keyRefreshMs * spread);
   keys.follow(8080, asking());
   t.is(clock.pauses().length, 1);
-  keys.follow(9090, asking());
+  keys.follow(9090, undefined);
   t.deepEqual(clock.pauses(), []);
   t.is(reads.length, 1);
 });

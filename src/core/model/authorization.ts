@@ -1,5 +1,6 @@
 import type { Cidr } from "../std/ip.ts";
 import type { Meta } from "./meta.ts";
+import type { TokenRule } from "./token.ts";
 
 export type Network = { readonly net: Cidr; readonly except: readonly Cidr[] };
 
@@ -14,9 +15,11 @@ export type Authentication =
       readonly suffixes: readonly string[];
     };
 
-/** Admits a client that is in one of the networks and passes the authentication. */
+/** Admits a client that is in one of the networks, passes the authentication and, where tokens are asked for, sends them all. */
 export type Authorization = {
   readonly meta: Meta;
   readonly networks: readonly Network[];
   readonly authentication: Authentication;
+  /** Absent: none. A connection whose bytes are not HTTP has no tokens. */
+  readonly tokens?: readonly TokenRule[];
 };

@@ -9,14 +9,29 @@ export type AuthorizationPolicy = {
   readonly meta: ObjectMeta;
   /** Server, HTTPRoute (either group), GRPCRoute or Namespace; always in the namespace of the policy. */
   readonly targetRef: ObjectRef;
-  /** All must hold. Empty: nothing is asked of the client. */
+  /** All must hold, however many of a kind there are. Empty: nothing is asked of the client. */
   readonly requiredAuthenticationRefs: readonly AuthenticationRef[];
+  readonly enforcement: Enforcement;
 };
 
-/** At most one of MeshTLSAuthentication and ServiceAccount, at most one NetworkAuthentication. */
+/**
+ * `audit`: the policy admits nobody beside one that is enforced; where every policy is audited, all requests are admitted, and those that would be denied are
+ * counted.
+ */
+export type Enforcement = "enforce" | "audit";
+
 export type AuthenticationRef = ObjectRef & {
-  readonly kind: "MeshTLSAuthentication" | "NetworkAuthentication" | "ServiceAccount";
+  readonly kind:
+    | "MeshTLSAuthentication"
+    | "NetworkAuthentication"
+    | "ServiceAccount"
+    | "JWTAuthentication";
 };
+
+/** On an AuthorizationPolicy. */
+const enforcementAnnotation = "weft.dev/enforcement";
+
+const enforcements: readonly Enforcement[] = ["enforce", "audit"];
 
 const targetKinds: readonly string[] = [
   "policy.linkerd.io Server",
@@ -30,6 +45,7 @@ const authenticationKinds: ReadonlyMap<string, AuthenticationRef["kind"]> = new 
   ["policy.linkerd.io MeshTLSAuthentication", "MeshTLSAuthentication"],
   ["policy.linkerd.io NetworkAuthentication", "NetworkAuthentication"],
   ["ServiceAccount", "ServiceAccount"],
+  ["weft.dev JWTAuthentication", "JWTAuthentication"],
 ]);
 
 export function parseAuthorizationPolicy(
@@ -49,6 +65,12 @@ export function parseAuthorizationPolicy(
       spec.at("requiredAuthenticationRefs"),
       meta.namespace,
     ),
+    // A word that is not known must neither enforce nor open anything.
+    enforcement: root
+      .at("metadata")
+      .at("annotations")
+      .at(enforcementAnnotation)
+      .choice(enforcements, "enforce"),
   });
 }
 
@@ -70,19 +92,7 @@ export function readTargetRef(field: Field, namespace: string): ObjectRef {
 function readAuthenticationRefs(field: Field, namespace: string): readonly AuthenticationRef[] {
   // Absent is not empty: the empty list asks nothing of anybody, and must be written down to be meant.
   field.required();
-  const refs = field.items().map((item) => readAuthenticationRef(item, namespace));
-  const identities = refs.filter(({ kind }) => kind !== "NetworkAuthentication");
-  if (identities.length > 1) {
-    field.fault(
-      `must have at most one MeshTLSAuthentication or ServiceAccount, has ${identities.length}`,
-    );
-  }
-  if (refs.length - identities.length > 1) {
-    field.fault(
-      `must have at most one NetworkAuthentication, has ${refs.length - identities.length}`,
-    );
-  }
-  return refs;
+  return field.items().map((item) => readAuthenticationRef(item, namespace));
 }
 
 function readAuthenticationRef(field: Field, namespace: string): AuthenticationRef {

@@ -14,6 +14,7 @@ import type {
 } from "./gen/linkerd/inbound_pb.ts";
 import { fromWireMeta, toWireMeta } from "./meta.ts";
 import { fromWireNetwork, toWireNetwork } from "./net.ts";
+import { fromWireToken, toWireToken } from "./token.ts";
 
 /** Linkerd's proxy refuses one without networks, and the whole policy with it. As it admits nobody, it can be left out. */
 export function toWireAuthorizations(
@@ -37,6 +38,7 @@ function toWireAuthorization({
   meta,
   networks,
   authentication,
+  tokens = [],
 }: Authorization): MessageInitShape<typeof AuthzSchema> {
   return {
     metadata: toWireMeta(meta),
@@ -46,6 +48,7 @@ function toWireAuthorization({
       except: except.map(toWireNetwork),
     })),
     authentication: toWireAuthentication(authentication),
+    tokens: tokens.map(toWireToken),
   };
 }
 
@@ -56,7 +59,11 @@ function fromWireAuthorization(message: Authz, trace: Trace): Authorization | un
   if (networks.length === 0) report(trace, "is dropped: it names no usable network");
   const authentication = fromWireAuthentication(message.authentication, trace);
   if (networks.length === 0 || authentication === undefined) return undefined;
-  return { meta: readMeta(message, under(trace, "metadata")), networks, authentication };
+  const read = message.tokens.map((token, at) => fromWireToken(token, under(trace, "tokens", at)));
+  const tokens = read.filter((token) => token !== undefined);
+  if (tokens.length < read.length) return undefined;
+  const meta = readMeta(message, under(trace, "metadata"));
+  return { meta, networks, authentication, ...(tokens.length === 0 ? {} : { tokens }) };
 }
 
 /** Without one of its exceptions a network would admit more than was meant. */

@@ -59,6 +59,7 @@ const refs = "spec.requiredAuthenticationRefs";
 const mesh = { group, kind: "MeshTLSAuthentication", name: "a" };
 const network = { group, kind: "NetworkAuthentication", name: "a" };
 const account = { kind: "ServiceAccount", name: "a" };
+const token = { group: "weft.dev", kind: "JWTAuthentication", name: "a" };
 
 const refused: readonly Refusal[] = [
   ["spec.targetRef", undefined, "spec.targetRef: is required"],
@@ -78,15 +79,9 @@ const refused: readonly Refusal[] = [
   [refs, undefined, `${refs}: is required`],
   [refs, {}, `${refs}: must be a list, is an object`],
   [
-    refs,
-    [mesh, account],
-    `${refs}: must have at most one MeshTLSAuthentication or ServiceAccount, has 2`,
-  ],
-  [refs, [network, network], `${refs}: must have at most one NetworkAuthentication, has 2`],
-  [
     `${refs}[0].group`,
     "",
-    `${refs}[0]: must refer to policy.linkerd.io MeshTLSAuthentication, policy.linkerd.io NetworkAuthentication or ServiceAccount, is "MeshTLSAuthentication"`,
+    `${refs}[0]: must refer to policy.linkerd.io MeshTLSAuthentication, policy.linkerd.io NetworkAuthentication, ServiceAccount or weft.dev JWTAuthentication, is "MeshTLSAuthentication"`,
   ],
   [`${refs}[0].namespace`, "A", `${refs}[0].namespace: must name a namespace, is "A"`],
 ];
@@ -100,7 +95,21 @@ for (const refusal of refused) {
   });
 }
 
-test("parseAuthorizationPolicy() takes one authentication of each sort together", (t) => {
-  const both = edit(authorizationPolicy, refs, [network, account]);
-  t.is(parsed(parseAuthorizationPolicy(both)).requiredAuthenticationRefs.length, 2);
+test("parseAuthorizationPolicy() takes several authentications of each sort together", (t) => {
+  const many = [network, network, account, account, mesh, mesh, token, token];
+  const all = edit(authorizationPolicy, refs, many);
+  t.is(parsed(parseAuthorizationPolicy(all)).requiredAuthenticationRefs.length, many.length);
+});
+
+test("parseAuthorizationPolicy() enforces, audits by annotation, and refuses other words", (t) => {
+  const annotated = (word: string) =>
+    parseAuthorizationPolicy(
+      edit(authorizationPolicy, "metadata.annotations", { "weft.dev/enforcement": word }),
+    );
+  t.is(parsed(parseAuthorizationPolicy(authorizationPolicy)).enforcement, "enforce");
+  t.is(parsed(annotated("enforce")).enforcement, "enforce");
+  t.is(parsed(annotated("audit")).enforcement, "audit");
+  t.deepEqual(faultsOf(annotated("Audit")), [
+    'metadata.annotations["weft.dev/enforcement"]: must be "enforce" or "audit", is "Audit"',
+  ]);
 });
