@@ -2,11 +2,14 @@
 import { formatAddress } from "../config/env.ts";
 import { readIdentityIssuerConfig } from "../config/identity-issuer.ts";
 import { describeFaults } from "../core/std/result.ts";
+import { MeshServerCredentials } from "../edge/grpc/mesh-credentials.ts";
+import { systemTimers } from "../edge/grpc/timers.ts";
 import { liveHandler, readyHandler, startAdmin } from "../edge/process/admin.ts";
 import { awaitStop } from "../edge/process/signal.ts";
 import { makeLog } from "../edge/telemetry/log.ts";
 import { loadOrMakeIssuer } from "../identity-issuer/ca.ts";
 import { checkToken, identityAudience } from "../identity-issuer/check-token.ts";
+import { KeptIssuer } from "../identity-issuer/keep-issuer.ts";
 import { serveIdentity } from "../identity-issuer/serve.ts";
 import { parseTokenKeys } from "../identity-issuer/token-keys.ts";
 
@@ -27,7 +30,7 @@ export async function runIdentityIssuer(
     });
     return unusable;
   }
-  const { listen, admin, issuerDir, tokenKeys, logLevel, ...terms } = config.value;
+  const { listen, admin, issuerDir, tokenKeys, ownName, logLevel, ...terms } = config.value;
   const log = makeLog({ level: logLevel, name });
 
   const keys = parseTokenKeys(tokenKeys);
@@ -58,19 +61,30 @@ export async function runIdentityIssuer(
     log.error("admin_not_served", { faults: describeFaults(adminServer.faults) });
     return failed;
   }
+  const kept = new KeptIssuer({
+    folder: issuerDir,
+    issuer,
+    ownName,
+    timers: systemTimers,
+    now: Date.now,
+    log,
+  });
   const facts = { keys: keys.value, audience: identityAudience };
   const server = await serveIdentity({
     address: formatAddress(listen),
-    issuer: () => issuer,
+    issuer: () => kept.current,
     reviewToken: async (token) => checkToken(token, { ...facts, nowSeconds: Date.now() / 1_000 }),
     now: Date.now,
     log,
+    credentials:
+      ownName === undefined ? undefined : new MeshServerCredentials(kept.shown, "unasked"),
     ...terms,
   }).catch((error: unknown) => {
     log.error("identity_not_served", { error });
     return undefined;
   });
   if (server === undefined) {
+    kept.close();
     await adminServer.value.close();
     return failed;
   }
@@ -85,6 +99,7 @@ export async function runIdentityIssuer(
   ready = false;
   log.info("stopping", { signal });
   await server.close(drainMs);
+  kept.close();
   await adminServer.value.close();
   log.info("stopped");
   return 0;

@@ -5,6 +5,7 @@
  */
 import type { Workload } from "../core/model/workload.ts";
 import { parseWorkload } from "../core/model/workload.ts";
+import { formatIp, parseIp } from "../core/std/ip.ts";
 import { describeFaults, type Result } from "../core/std/result.ts";
 import { type Address, type Environment, EnvReader, type LogLevel } from "./env.ts";
 import { controlAddress, readTrustAnchors, serviceName } from "./mesh-identity.ts";
@@ -25,8 +26,13 @@ export type SidecarConfig = {
   /** Where the bundle is from, and is read again; undefined: from the environment, for good. */
   readonly trustAnchorsFile: string | undefined;
   readonly tokenFile: string;
-  readonly outboundListen: Address;
+  /** One for each address family. */
+  readonly outboundListen: readonly Address[];
   readonly inboundListen: Address;
+  /** What redirect rules lead here; undefined: nothing. */
+  readonly redirect: Redirect | undefined;
+  /** Ports of the application whose policies are asked for at the start. */
+  readonly inboundPorts: readonly number[];
   readonly adminListen: Address;
   readonly inboundForwards: readonly InboundForward[];
   readonly workers: number;
@@ -48,6 +54,20 @@ type ServiceNames = {
   readonly policy: string | undefined;
   readonly destination: string | undefined;
   readonly identity: string | undefined;
+};
+
+type Redirect = {
+  /** The kernel must be able to say where connections were going. */
+  readonly isRequired: boolean;
+  /** Canonical text. Empty: any address is taken for one of the pod. */
+  readonly podIps: readonly string[];
+};
+
+/** What a machine has that the defaults go by. */
+export type Machine = {
+  /** What this process may use; it is the default number of workers. */
+  readonly cores: number;
+  readonly hasIpv6: boolean;
 };
 
 /** Explicit mode: the sidecar stands at the address that peers know, the application at another that only we dial. */
@@ -137,16 +157,16 @@ const maxCount = 1_000_000;
 const minMirrorBytes: number = 64 * 1024;
 const maxBytes: number = 2 ** 40;
 
-/** `cores` is what this process may use; it is the default number of workers. */
 export function readSidecarConfig(
   environment: Environment,
-  cores: number,
+  { cores, hasIpv6 }: Machine,
 ): Result<Readonly<SidecarConfig>> {
   const env = new EnvReader(environment);
   const workloadText = env.required("WEFT_POLICY_WORKLOAD");
   const workload = workloadOf(env, workloadText);
-  const outboundListen = env.address("WEFT_OUTBOUND_LISTEN_ADDR", "127.0.0.1:4140");
-  const inboundListen = env.address("WEFT_INBOUND_LISTEN_ADDR", "0.0.0.0:4143");
+  const outboundListen = outboundListenOf(env, hasIpv6);
+  const anyAddress = hasIpv6 ? "[::]" : "0.0.0.0";
+  const inboundListen = env.address("WEFT_INBOUND_LISTEN_ADDR", `${anyAddress}:4143`);
   const serviceNames = {
     policy: serviceName(env, "WEFT_POLICY_SVC_NAME"),
     destination: serviceName(env, "WEFT_DESTINATION_SVC_NAME"),
@@ -167,8 +187,10 @@ export function readSidecarConfig(
     tokenFile: env.path("WEFT_IDENTITY_TOKEN_FILE"),
     outboundListen,
     inboundListen,
+    redirect: redirectOf(env),
+    inboundPorts: portsOf(env, "WEFT_INBOUND_PORTS"),
     adminListen: env.address("WEFT_ADMIN_LISTEN_ADDR", "127.0.0.1:4191"),
-    inboundForwards: forwardsOf(env, [outboundListen, inboundListen]),
+    inboundForwards: forwardsOf(env, [...outboundListen, inboundListen]),
     workers: env.integer("WEFT_WORKERS", {
       fallback: Math.min(Math.max(cores, 1), maxWorkers),
       min: 1,
@@ -238,6 +260,53 @@ function limitsOf(env: EnvReader): SidecarLimits {
     maxMirrorBytes: bytes("WEFT_OUTBOUND_MIRROR_BUFFER", d.maxMirrorBytes),
     maxMirrorBytesInAll: bytes("WEFT_OUTBOUND_MIRROR_BUFFER_IN_ALL", d.maxMirrorBytesInAll),
   });
+}
+
+const outboundName = "WEFT_OUTBOUND_LISTEN_ADDR";
+
+/** Redirect rules lead connections to loopback, each to that of its own family. */
+function outboundListenOf(env: EnvReader, hasIpv6: boolean): readonly Address[] {
+  const listName = `${outboundName}S`;
+  if (env.optional(outboundName) !== undefined) {
+    if (env.optional(listName) !== undefined) {
+      env.refuse(outboundName, `unset it or ${listName}: both are set`);
+    }
+    return [env.address(outboundName)];
+  }
+  const defaults = ["127.0.0.1:4140", ...(hasIpv6 ? ["[::1]:4140"] : [])];
+  return env.list(listName, defaults).map((text) => {
+    const reader = new EnvReader({ [listName]: text });
+    const address = reader.address(listName);
+    const read = reader.finish(address);
+    if (!read.ok) for (const { reason } of read.faults) env.refuse(listName, reason);
+    return address;
+  });
+}
+
+function redirectOf(env: EnvReader): Redirect | undefined {
+  const mode = env.choice("WEFT_TRANSPARENT", ["auto", "always", "never"], "auto");
+  const podIps = env.list("WEFT_INBOUND_IPS", []).map((text) => {
+    const ip = parseIp(text);
+    if (ip === undefined) {
+      env.refuse("WEFT_INBOUND_IPS", `list IP addresses of the pod instead of ${JSON.stringify(text)}`);
+    }
+    return ip === undefined ? "" : formatIp(ip);
+  });
+  if (mode === "never") return undefined;
+  return { isRequired: mode === "always" || podIps.length > 0, podIps };
+}
+
+const maxPort = 65_535;
+
+function portsOf(env: EnvReader, name: string): readonly number[] {
+  const ports = env.list(name, []).map((text) => {
+    const port = /^[1-9][0-9]{0,4}$/.test(text) ? Number(text) : 0;
+    if (port === 0 || port > maxPort) {
+      env.refuse(name, `list ports from 1 to ${maxPort} instead of ${JSON.stringify(text)}`);
+    }
+    return port;
+  });
+  return [...new Set(ports)];
 }
 
 function workloadOf(env: EnvReader, text: string): Workload {

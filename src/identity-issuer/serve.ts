@@ -1,4 +1,4 @@
-/** The issuer on the wire: `io.linkerd.proxy.identity.Identity/Certify` over clear-text HTTP/2, one log line for each answer. */
+/** The issuer on the wire: `io.linkerd.proxy.identity.Identity/Certify`, one log line for each answer. */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { maxDnsNameLength } from "../core/std/dns-name.ts";
@@ -7,6 +7,7 @@ import {
   CertifyResponseSchema,
   Identity,
 } from "../core/wire/gen/linkerd/identity_pb.ts";
+import type { MeshServerCredentials } from "../edge/grpc/mesh-credentials.ts";
 import { bindService, type GrpcServer, startGrpcServer } from "../edge/grpc/server.ts";
 import { codeName, type GrpcFailure, grpcCode, grpcFailure } from "../edge/grpc/status.ts";
 import type { Log } from "../edge/telemetry/log.ts";
@@ -36,6 +37,8 @@ export type IdentityServerOptions = {
   readonly log: Log;
   /** How many requests may wait for the review of their token. */
   readonly maxConcurrent?: number;
+  /** Undefined: clear text. */
+  readonly credentials?: MeshServerCredentials | undefined;
 };
 
 /**
@@ -64,7 +67,7 @@ export function serveIdentity(options: IdentityServerOptions): Promise<GrpcServe
   });
   const onBug = (error: unknown, method: string): void =>
     log.error("call_failed", { method, error });
-  return startGrpcServer({ address, services: [service], onBug });
+  return startGrpcServer({ address, services: [service], onBug, credentials: options.credentials });
 }
 
 type Decision = (Issued & { readonly serial: Uint8Array }) | Refusal;

@@ -10,6 +10,7 @@ import {
   tlsServerWire,
 } from "../edge/net/mesh-tls.ts";
 import type { NodeWire } from "../edge/net/node-wire.ts";
+import type { OriginalDestination } from "../edge/net/original-dst.ts";
 import type { Shard } from "./shard.ts";
 
 /** A peer whose TLS was ended here. */
@@ -17,6 +18,8 @@ export type Guest = {
   readonly wire: NodeWire;
   readonly peer: Peer;
   readonly withTransportHeader: boolean;
+  /** Where the connection was going; undefined: to this door, as far as is known. */
+  readonly original: OriginalDestination | undefined;
 };
 
 export type MeshDoorOptions = {
@@ -83,6 +86,7 @@ export class MeshDoor {
       return;
     }
     const peer = { ip, tls: true, identity };
-    this.#greet(this, { wire, peer, withTransportHeader: alpn !== undefined });
+    const original = this.kind === "inbound-mesh" ? shard.readOriginal?.(socket) : undefined;
+    this.#greet(this, { wire, peer, withTransportHeader: alpn !== undefined, original });
   }
 }

@@ -22,6 +22,7 @@ test("readIdentityIssuerConfig() has a default for everything but the files", (t
       admin: { host: "127.0.0.1", port: 9990 },
       issuerDir: "/ca",
       tokenKeys: "the keys",
+      ownName: undefined,
       trustDomain: "cluster.local",
       controlNamespace: "weft",
       lifetimeMs: 86_400_000,

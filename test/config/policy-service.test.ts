@@ -16,6 +16,7 @@ test("readPolicyServiceConfig() has a default for everything", (t) => {
     controlNamespace: "weft",
     trustDomain: "cluster.local",
     logLevel: "info",
+    identity: undefined,
   });
   t.deepEqual(clusterNetworks.map(formatCidr), [
     "10.0.0.0/8",
@@ -49,6 +50,7 @@ test("readPolicyServiceConfig() reads every variable", (t) => {
     controlNamespace: "mesh",
     trustDomain: "trust.example",
     logLevel: "debug",
+    identity: undefined,
   });
   t.deepEqual(clusterNetworks.map(formatCidr), ["10.1.0.0/16"]);
 });
@@ -63,5 +65,14 @@ test("readPolicyServiceConfig() names every variable that cannot be used", (t) =
     "WEFT_POLICY_LISTEN_ADDR",
     "WEFT_CLUSTER_DOMAIN",
     "WEFT_DEFAULT_INBOUND_POLICY",
+  ]);
+});
+
+test("readPolicyServiceConfig() needs to know who certifies it when it has a name", (t) => {
+  const config = readPolicyServiceConfig({ WEFT_IDENTITY_LOCAL_NAME: "weft-policy.weft.id" });
+  t.deepEqual(config.ok ? [] : config.faults.map(({ path }) => path).sort(), [
+    "WEFT_IDENTITY_SVC_ADDR",
+    "WEFT_IDENTITY_TOKEN_FILE",
+    "WEFT_IDENTITY_TRUST_ANCHORS",
   ]);
 });

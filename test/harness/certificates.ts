@@ -1,5 +1,10 @@
 /** A certificate authority for tests, and the snapshots that a sidecar's main thread would make of its certificates. */
-import { issueCertificate, randomSerial, selfSignedCa } from "../../src/edge/x509/certificate.ts";
+import {
+  issueCertificate,
+  randomSerial,
+  type Signer,
+  selfSignedCa,
+} from "../../src/edge/x509/certificate.ts";
 import { makeKeyPair } from "../../src/edge/x509/key-pair.ts";
 import { certificateToPem } from "../../src/edge/x509/pem.ts";
 import type { IdentitySnapshot } from "../../src/thread/messages.ts";
@@ -23,6 +28,11 @@ export class TestCa {
     this.pem = certificateToPem(this.#certificate);
   }
 
+  /** For certificates that `issue` does not make. */
+  get signer(): Signer {
+    return { certificate: this.#certificate, key: this.#keyPair.privateKey };
+  }
+
   /** `trusting` replaces the anchors that the holder trusts. */
   issue(
     names: readonly string[],
@@ -32,7 +42,7 @@ export class TestCa {
     const keyPair = makeKeyPair();
     const nowMs = Date.now();
     const leaf = issueCertificate({
-      issuer: { certificate: this.#certificate, key: this.#keyPair.privateKey },
+      issuer: this.signer,
       name: names[0] ?? "",
       altNames: names.map((value) => ({ kind: "dns", value })),
       publicKey: keyPair.publicKey,

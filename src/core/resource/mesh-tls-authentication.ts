@@ -13,7 +13,7 @@ export type MeshTlsAuthentication = {
   readonly identityRefs: readonly IdentityRef[];
 };
 
-type IdentityPattern =
+export type IdentityPattern =
   | { readonly kind: "any" }
   /** A DNS-like name, or a SPIFFE URI. */
   | { readonly kind: "exact"; readonly identity: string }
@@ -48,7 +48,7 @@ export function parseMeshTlsAuthentication(
   });
 }
 
-function readIdentityPattern(field: Field): IdentityPattern {
+export function readIdentityPattern(field: Field): IdentityPattern {
   const text = field.text();
   if (text === "*") return { kind: "any" };
   if (text.startsWith("*.") && isDnsName(text.slice(2))) {

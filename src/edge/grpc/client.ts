@@ -1,5 +1,5 @@
 /**
- * Calls over one clear-text HTTP/2 connection per channel, which is made on demand and made again when it breaks.
+ * Calls over one HTTP/2 connection per channel, in clear text or mutual TLS, which is made on demand and made again when it breaks.
  */
 import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import type { ChannelOptions } from "@grpc/grpc-js";
@@ -11,6 +11,7 @@ import {
   Metadata,
   setLogVerbosity,
 } from "@grpc/grpc-js";
+import { type ChannelTls, MeshChannelCredentials } from "./mesh-credentials.ts";
 import { maxMessageBytes, methodDefinition } from "./service.ts";
 import type { GrpcFailure } from "./status.ts";
 import { grpcCode, grpcFailure, toFailure } from "./status.ts";
@@ -55,20 +56,28 @@ export type UnaryCallOptions = {
   /** For the whole call, including the wait for a connection. */
   readonly deadlineMs: number;
   readonly metadata?: RequestMetadata;
+  /** Told the server's time in milliseconds since 1970, if it tells it (RFC 9110 §6.6.1). */
+  readonly onDate?: (serverMs: number) => void;
+};
+
+export type ChannelSettings = {
+  readonly keepalive?: Keepalive;
+  /** Undefined: clear text. */
+  readonly tls?: ChannelTls | undefined;
 };
 
 /** Opens no connection yet. The address is `ip:port` or `name:port`. */
-export function openChannel(address: string, tries: Keepalive = keepalive): GrpcChannel {
+export function openChannel(address: string, settings: ChannelSettings = {}): GrpcChannel {
   // What the library would print arrives as the answer of a call.
   setLogVerbosity(logVerbosity.NONE);
-  let current: Client | undefined = newClient(address, tries);
+  let current: Client | undefined = newClient(address, settings);
   return {
     address,
     client: () => current,
     renew(client) {
       if (client !== current) return true;
       if (client.getChannel().getConnectivityState(false) === connectivityState.READY) return false;
-      current = newClient(address, tries);
+      current = newClient(address, settings);
       client.close();
       return true;
     },
@@ -90,7 +99,7 @@ export function callUnary<I extends DescMessage, O extends DescMessage>(
   if (client === undefined) return Promise.resolve({ ok: false, failure: channelClosed(channel) });
   const { path, requestSerialize, responseDeserialize } = methodDefinition<I, O>(method);
   return new Promise((resolve) => {
-    client.makeUnaryRequest(
+    const call = client.makeUnaryRequest(
       path,
       requestSerialize,
       responseDeserialize,
@@ -102,6 +111,12 @@ export function callUnary<I extends DescMessage, O extends DescMessage>(
         else resolve({ ok: true, value });
       },
     );
+    const { onDate } = options;
+    if (onDate === undefined) return;
+    call.on("metadata", (metadata: Metadata) => {
+      const serverMs = Date.parse(metadata.get("date").join());
+      if (!Number.isNaN(serverMs)) onDate(serverMs);
+    });
   });
 }
 
@@ -118,7 +133,10 @@ export function channelClosed(channel: GrpcChannel): GrpcFailure {
   );
 }
 
-function newClient(address: string, tries: Keepalive): Client {
+function newClient(
+  address: string,
+  { keepalive: tries = keepalive, tls }: ChannelSettings,
+): Client {
   const options: ChannelOptions = {
     "grpc.keepalive_time_ms": tries.intervalMs,
     "grpc.keepalive_timeout_ms": tries.timeoutMs,
@@ -136,5 +154,7 @@ function newClient(address: string, tries: Keepalive): Client {
     // A channel owns its connection, so that giving up on one channel does not touch another.
     "grpc.use_local_subchannel_pool": 1,
   };
-  return new Client(address, credentials.createInsecure(), options);
+  const secured =
+    tls === undefined ? credentials.createInsecure() : new MeshChannelCredentials(tls);
+  return new Client(address, secured, options);
 }

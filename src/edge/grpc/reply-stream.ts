@@ -7,6 +7,7 @@
  */
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { ServerWritableStream } from "@grpc/grpc-js";
+import { peerIdentity } from "../x509/peer-identity.ts";
 import { grpcCode } from "./status.ts";
 
 /** More unsent messages than a burst of changes leaves behind in one turn of the event loop mean a slow reader. */
@@ -18,22 +19,28 @@ const refuseAtUnsent = 64;
 export type CallInfo = {
   /** Address and port of the other end of the connection. */
   readonly peer: string;
+  /** Who the other end has proved to be; undefined without mutual TLS. */
+  readonly identity: string | undefined;
   /** The first text value of the request's metadata of this name, which is lower case. */
   readonly metadata: (name: string) => string | undefined;
 };
 
 export function callInfo(call: {
   getPeer(): string;
+  getAuthContext(): { readonly sslPeerCertificate?: { readonly raw: Buffer } } | null;
   readonly metadata: { get(name: string): (string | Buffer)[] };
 }): CallInfo {
+  const certificate = call.getAuthContext()?.sslPeerCertificate;
   return {
     peer: call.getPeer(),
+    identity: certificate === undefined ? undefined : peerIdentity(certificate.raw),
     metadata: (name) => call.metadata.get(name).find((value) => typeof value === "string"),
   };
 }
 
 export class ReplyStream<O extends DescMessage> implements CallInfo {
   readonly peer: string;
+  readonly identity: string | undefined;
   readonly metadata: (name: string) => string | undefined;
   readonly #call: ServerWritableStream<unknown, MessageShape<O>>;
   readonly #drainCallbacks: (() => void)[] = [];
@@ -42,8 +49,9 @@ export class ReplyStream<O extends DescMessage> implements CallInfo {
   #closed = false;
 
   constructor(call: ServerWritableStream<unknown, MessageShape<O>>) {
-    const { peer, metadata } = callInfo(call);
+    const { peer, identity, metadata } = callInfo(call);
     this.peer = peer;
+    this.identity = identity;
     this.metadata = metadata;
     this.#call = call;
     // The library emits this at the end of every call, whoever ended it.

@@ -1,5 +1,5 @@
 /**
- * A gRPC server over clear-text HTTP/2. Mesh TLS, where there is any, ends in the sidecar in front of it.
+ * A gRPC server over HTTP/2, in clear text or TLS of the mesh.
  * Concurrent streams are not limited: a sidecar holds one stream per destination on one connection.
  */
 import type { DescMessage, DescService, MessageShape } from "@bufbuild/protobuf";
@@ -11,6 +11,7 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
+import type { MeshServerCredentials } from "./mesh-credentials.ts";
 import type { CallInfo } from "./reply-stream.ts";
 import { callInfo, ReplyStream } from "./reply-stream.ts";
 import { maxMessageBytes, serviceDefinition } from "./service.ts";
@@ -60,6 +61,8 @@ export type GrpcServerOptions = {
   readonly services: readonly BoundService[];
   /** Told what a handler threw. The caller of the method learns nothing but INTERNAL. */
   readonly onBug: (error: unknown, method: string) => void;
+  /** Undefined: clear text. */
+  readonly credentials?: MeshServerCredentials | undefined;
 };
 
 export type GrpcServer = {
@@ -88,7 +91,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   for (const bound of options.services) {
     server.addService(...implement(bound, open, options.onBug));
   }
-  const port = await bind(server, options.address);
+  const port = await bind(server, options);
   let closing: Promise<void> | undefined;
   return {
     port,
@@ -99,9 +102,10 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   };
 }
 
-function bind(server: Server, address: string): Promise<number> {
+function bind(server: Server, { address, credentials }: GrpcServerOptions): Promise<number> {
+  const secured = credentials ?? ServerCredentials.createInsecure();
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(address, secured, (error, port) => {
       if (error === null) resolve(port);
       else reject(new Error(`Cannot listen on "${address}": ${error.message}`, { cause: error }));
     });

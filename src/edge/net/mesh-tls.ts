@@ -12,7 +12,7 @@ import {
   type Server,
   type TLSSocket,
 } from "node:tls";
-import { peerIdentity } from "../x509/peer-identity.ts";
+import { isChainTooLong, peerIdentity } from "../x509/peer-identity.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import { NodeWire } from "./node-wire.ts";
 
@@ -37,6 +37,15 @@ export const transportProtocol = "transport.l5d.io/v1";
 const suites = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 const groups = "X25519MLKEM768:X25519:P-256:P-384";
 
+/** What both sides of every connection agree on. */
+const versionOptions: SecureContextOptions = {
+  minVersion: "TLSv1.3",
+  maxVersion: "TLSv1.3",
+  ciphers: suites,
+  ecdhCurve: groups,
+  secureOptions: constants.SSL_OP_NO_TICKET,
+};
+
 /**
  * Options of every context. Without tickets, and without a session store, nothing can be resumed: each connection proves
  * both identities anew, so a replaced certificate or trust anchor counts from the next connection on.
@@ -46,12 +55,13 @@ export function contextOptions(credentials: MeshCredentials): SecureContextOptio
     cert: credentials.certificateChain,
     key: credentials.privateKey,
     ca: credentials.trustAnchors,
-    minVersion: "TLSv1.3",
-    maxVersion: "TLSv1.3",
-    ciphers: suites,
-    ecdhCurve: groups,
-    secureOptions: constants.SSL_OP_NO_TICKET,
+    ...versionOptions,
   };
+}
+
+/** For connections that this process opens before it has a certificate. */
+export function anchorsContext(trustAnchors: string): SecureContext {
+  return createSecureContext({ ca: trustAnchors, ...versionOptions });
 }
 
 /** For connections that this process opens. */
@@ -102,7 +112,10 @@ export class MeshServer {
   #greet(socket: TLSSocket): void {
     const certificate = socket.getPeerX509Certificate();
     const identity = certificate === undefined ? undefined : peerIdentity(certificate);
-    if (certificate !== undefined && (!socket.authorized || identity === undefined)) {
+    const isGood =
+      certificate === undefined ||
+      (socket.authorized && identity !== undefined && !isChainTooLong(certificate));
+    if (!isGood) {
       // Nobody reads the error of a socket that is refused.
       socket.on("error", ignore);
       socket.destroy();
@@ -122,7 +135,7 @@ export function tlsServerWire(socket: TLSSocket, firstBuffer: Buffer, pool: Buff
 
 function refusalCode(socket: TLSSocket): string {
   const reason: unknown = socket.authorizationError;
-  return typeof reason === "string" ? reason : "NO_SINGLE_NAME";
+  return typeof reason === "string" ? reason : "NO_SINGLE_NAME_OR_LONG_CHAIN";
 }
 
 function ignore(): void {}

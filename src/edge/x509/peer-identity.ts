@@ -23,6 +23,19 @@ export function peerIdentity(certificate: Uint8Array | X509Certificate): string 
   return name !== undefined && more.length === 0 && isIdentity(name) ? name.value : undefined;
 }
 
+/** A mesh has a root and one or two issuers. Each more costs a signature to check, and whoever connects chooses how many. */
+const maxIssuers = 8;
+
+/** Whether the chain that was verified has more certificates above the leaf than a mesh has. */
+export function isChainTooLong(leaf: X509Certificate): boolean {
+  let issuers = 0;
+  for (let at = leaf.issuerCertificate; at !== undefined; at = at.issuerCertificate) {
+    issuers++;
+    if (issuers > maxIssuers) return true;
+  }
+  return false;
+}
+
 function isIdentity({ kind, value }: AltName): boolean {
   if (kind === "dns") return isDnsName(value);
   return kind === "uri" && isSpiffeId(value);

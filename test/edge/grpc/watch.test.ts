@@ -280,7 +280,7 @@ test("close() from the first callback makes no call", async (t) => {
     },
   });
   t.is(await told.promise, "connecting");
-  const { diary } = keepDiary(t, channel, { initialTimeoutMs: 200 });
+  const { diary } = keepDiary(t, channel, { initialTimeoutMs: 2_000 });
   await diary.next("disconnected");
   t.is(calls, 1);
 });
@@ -318,7 +318,9 @@ test("watchStream() is connected again within 5 s after the server was killed an
 
 test("watchStream() notices a server that is stopped, and follows it when it goes on", async (t) => {
   const { child, port } = await startProcess(t, 0, "here");
-  const channel = openChannel(`127.0.0.1:${port}`, { intervalMs: 300, timeoutMs: 200 });
+  const channel = openChannel(`127.0.0.1:${port}`, {
+    keepalive: { intervalMs: 300, timeoutMs: 200 },
+  });
   t.teardown(() => channel.close());
   const { diary } = keepDiary(t, channel, { initialTimeoutMs: 500 });
   await diary.next("here");

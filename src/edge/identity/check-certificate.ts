@@ -1,11 +1,11 @@
 /**
- * Whether what the identity service sent is a certificate that this sidecar can use: peers would refuse a wrong one
+ * Whether what the identity service sent is a certificate that this process can use: peers would refuse a wrong one
  * connection by connection, so it is refused once, here, and the one in use is kept.
  */
 import { type KeyObject, X509Certificate } from "node:crypto";
-import { type Fault, fail, fault, ok, type Result } from "../core/std/result.ts";
-import { peerIdentity } from "../edge/x509/peer-identity.ts";
-import { asCertificate, certificateToPem } from "../edge/x509/pem.ts";
+import { type Fault, fail, fault, ok, type Result } from "../../core/std/result.ts";
+import { peerIdentity } from "../x509/peer-identity.ts";
+import { asCertificate, certificateToPem } from "../x509/pem.ts";
 
 /** A mesh has a root and one or two issuers. */
 export const maxIntermediates = 8;
