@@ -110,7 +110,12 @@ const downstreamWires = Array.from({ length: connections }, () => {
   new Downstream({
     shard,
     wire,
-    origin: { direction: "outbound", port: 0, peer: { ip, tls: false, identity: undefined } },
+    origin: {
+      direction: "outbound",
+      port: 0,
+      peer: { ip, tls: false, identity: undefined },
+      destination: undefined,
+    },
     answers: outboundAnswers,
     counts: shard.downstreamCounts("outbound", "disabled"),
   });
@@ -148,7 +153,12 @@ const wire = new TakesAll();
 const downstream = new Downstream({
   shard,
   wire,
-  origin: { direction: "outbound", port: 0, peer: { ip, tls: false, identity: undefined } },
+  origin: {
+    direction: "outbound",
+    port: 0,
+    peer: { ip, tls: false, identity: undefined },
+    destination: undefined,
+  },
   answers: outboundAnswers,
   counts: shard.downstreamCounts("outbound", "disabled"),
 });

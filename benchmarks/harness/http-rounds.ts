@@ -1,0 +1,68 @@
+/** One turn of a contender that takes HTTP/1.1 requests: what they cost when it is saturated, and how long they take at a fixed rate. */
+import { PacedLoad, type Request, saturate } from "./load.ts";
+import { cpuTime, residentMiB } from "./process-cost.ts";
+import type { Sample } from "./rounds.ts";
+import type { Contender, Stage } from "./stage.ts";
+import { quantile } from "./statistics.ts";
+import { destination } from "./weft.ts";
+
+/** As many as a busy application keeps open to its sidecar. */
+const defaultConnections = 32;
+
+/** The rate of the project's goals for latency. */
+const pacedPerSecond = 1_000;
+
+/** What the benchmark's route takes. */
+export function routedRequest(path: string, bodyBytes: number = 0): Request {
+  return { path, headers: { Host: destination, "X-Route": "bench" }, bodyBytes };
+}
+
+export type HttpTurn = {
+  readonly stage: Stage;
+  readonly paced: PacedLoad;
+  readonly request: Request;
+  readonly seconds: number;
+  readonly connections?: number;
+};
+
+export function startPaced(stage: Stage): PacedLoad {
+  return stage.use(new PacedLoad());
+}
+
+export async function measureHttp(turn: HttpTurn, contender: Contender): Promise<Sample> {
+  return { ...(await measureCost(turn, contender)), ...(await measureTime(turn, contender)) };
+}
+
+export async function measureCost(
+  { stage, request, seconds, connections = defaultConnections }: Omit<HttpTurn, "paced">,
+  { pids, port }: Contender,
+): Promise<Sample> {
+  const before = cpuTime(pids);
+  const { requests, perSecond } = await saturate({ stage, port, request, seconds, connections });
+  const after = cpuTime(pids);
+  const cpuUs = after.userUs + after.systemUs - before.userUs - before.systemUs;
+  const systemUs = after.systemUs - before.systemUs;
+  return {
+    cpuUs: cpuUs / requests,
+    userUs: (cpuUs - systemUs) / requests,
+    systemUs: systemUs / requests,
+    perSecond,
+    residentMiB: residentMiB(pids),
+  };
+}
+
+export async function measureTime(
+  { paced, request, seconds, connections = defaultConnections }: HttpTurn,
+  { pids, port }: Contender,
+): Promise<Sample> {
+  const before = cpuTime(pids);
+  const sorted = await paced.run({ port, request, seconds, connections }, pacedPerSecond);
+  const after = cpuTime(pids);
+  const cpuUs = after.userUs + after.systemUs - before.userUs - before.systemUs;
+  return {
+    p50Us: quantile(sorted, 0.5),
+    p99Us: quantile(sorted, 0.99),
+    p999Us: quantile(sorted, 0.999),
+    pacedCpuUs: cpuUs / sorted.length,
+  };
+}

@@ -1,0 +1,100 @@
+/**
+ * Contenders take turns, round by round, in an order that changes, so that a busy moment of the machine hits all of them and a drift favours nobody. What counts
+ * is the ratio within a round.
+ */
+import { median, type Summary, summarize } from "./statistics.ts";
+
+/** What was measured of one contender in one round, by the metric's name. */
+export type Sample = Readonly<Record<string, number>>;
+
+export type Taken = ReadonlyMap<string, readonly Sample[]>;
+
+export async function takeTurns<C extends { readonly name: string }>(
+  contenders: readonly C[],
+  rounds: number,
+  measure: (contender: C) => Promise<Sample>,
+): Promise<Taken> {
+  const taken = new Map(contenders.map(({ name }) => [name, [] as Sample[]]));
+  // The first turn warms up code, connections and caches.
+  for (const contender of contenders) await measure(contender);
+  for (let round = 0; round < rounds; round++) {
+    const at = Math.floor(round / 2) % contenders.length;
+    const rotated = [...contenders.slice(at), ...contenders.slice(0, at)];
+    for (const contender of round % 2 === 0 ? rotated : rotated.toReversed()) {
+      taken.get(contender.name)?.push(await measure(contender));
+    }
+  }
+  return taken;
+}
+
+/** A goal of the project as a ratio in one run, or as a bound where nobody else has a number to compare with. */
+export type Target = {
+  readonly text: string;
+  readonly metric: string;
+  readonly of: string;
+  /** Undefined: the metric itself is bounded. */
+  readonly to?: string;
+  /** What is compared: the quotient unless this says the difference. */
+  readonly by?: "difference";
+  readonly most?: number;
+  readonly least?: number;
+};
+
+export type TargetResult = {
+  readonly text: string;
+  readonly value: Summary;
+  readonly isMet: boolean;
+};
+
+export type ContenderResult = {
+  readonly name: string;
+  readonly metrics: Readonly<Record<string, Summary>>;
+};
+
+export type ScenarioResult = {
+  readonly scenario: string;
+  readonly contenders: readonly ContenderResult[];
+  readonly targets: readonly TargetResult[];
+};
+
+export function scenarioResult(
+  scenario: string,
+  taken: Taken,
+  targets: readonly Target[],
+): ScenarioResult {
+  return {
+    scenario,
+    contenders: Array.from(taken, ([name, samples]) => ({
+      name,
+      metrics: Object.fromEntries(
+        Object.keys(samples[0] ?? {}).map((metric) => [
+          metric,
+          summarize(samples.map((sample) => sample[metric] ?? Number.NaN)),
+        ]),
+      ),
+    })),
+    targets: targets.map((target) => judge(target, taken)),
+  };
+}
+
+function judge(target: Target, taken: Taken): TargetResult {
+  const { text, metric, of, to, by } = target;
+  const values = series(taken, of, metric);
+  const others = to === undefined ? undefined : series(taken, to, metric);
+  const compared = values.map((value, at) => {
+    const other = others?.[at];
+    if (other === undefined) return value;
+    return by === "difference" ? value - other : value / other;
+  });
+  const middle = median(compared);
+  const isMet =
+    middle <= (target.most ?? Number.POSITIVE_INFINITY) &&
+    middle >= (target.least ?? Number.NEGATIVE_INFINITY);
+  return { text, value: summarize(compared), isMet };
+}
+
+function series(taken: Taken, name: string, metric: string): readonly number[] {
+  const samples = taken.get(name);
+  if (samples === undefined) throw new Error(`Name a contender instead of "${name}"`);
+  return samples.map((sample) => sample[metric] ?? Number.NaN);
+}
