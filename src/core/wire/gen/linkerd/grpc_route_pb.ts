@@ -8,13 +8,15 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { HeaderMatch, Ratio } from "./http_route_pb.ts";
 import { file_linkerd_http_route } from "./http_route_pb.ts";
+import type { RpcMatch } from "../weft/extensions_pb.ts";
+import { file_weft_extensions } from "../weft/extensions_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file linkerd/grpc_route.proto.
  */
 export const file_linkerd_grpc_route: GenFile = /*@__PURE__*/
-  fileDesc("ChhsaW5rZXJkL2dycGNfcm91dGUucHJvdG8SG2lvLmxpbmtlcmQucHJveHkuZ3JwY19yb3V0ZSKDAQoOR3JwY1JvdXRlTWF0Y2gSNgoDcnBjGAEgASgLMikuaW8ubGlua2VyZC5wcm94eS5ncnBjX3JvdXRlLkdycGNScGNNYXRjaBI5CgdoZWFkZXJzGAIgAygLMiguaW8ubGlua2VyZC5wcm94eS5odHRwX3JvdXRlLkhlYWRlck1hdGNoIi8KDEdycGNScGNNYXRjaBIPCgdzZXJ2aWNlGAEgASgJEg4KBm1ldGhvZBgCIAEoCSJnChNHcnBjRmFpbHVyZUluamVjdG9yEgwKBGNvZGUYASABKA0SDwoHbWVzc2FnZRgCIAEoCRIxCgVyYXRpbxgDIAEoCzIiLmlvLmxpbmtlcmQucHJveHkuaHR0cF9yb3V0ZS5SYXRpb2IGcHJvdG8z", [file_linkerd_http_route]);
+  fileDesc("ChhsaW5rZXJkL2dycGNfcm91dGUucHJvdG8SG2lvLmxpbmtlcmQucHJveHkuZ3JwY19yb3V0ZSKpAQoOR3JwY1JvdXRlTWF0Y2gSNgoDcnBjGAEgASgLMikuaW8ubGlua2VyZC5wcm94eS5ncnBjX3JvdXRlLkdycGNScGNNYXRjaBI5CgdoZWFkZXJzGAIgAygLMiguaW8ubGlua2VyZC5wcm94eS5odHRwX3JvdXRlLkhlYWRlck1hdGNoEiQKCHBhdHRlcm5zGOgHIAEoCzIRLndlZnQudjEuUnBjTWF0Y2giLwoMR3JwY1JwY01hdGNoEg8KB3NlcnZpY2UYASABKAkSDgoGbWV0aG9kGAIgASgJImcKE0dycGNGYWlsdXJlSW5qZWN0b3ISDAoEY29kZRgBIAEoDRIPCgdtZXNzYWdlGAIgASgJEjEKBXJhdGlvGAMgASgLMiIuaW8ubGlua2VyZC5wcm94eS5odHRwX3JvdXRlLlJhdGlvYgZwcm90bzM", [file_linkerd_http_route, file_weft_extensions]);
 
 /**
  * @generated from message io.linkerd.proxy.grpc_route.GrpcRouteMatch
@@ -31,6 +33,13 @@ export type GrpcRouteMatch = Message<"io.linkerd.proxy.grpc_route.GrpcRouteMatch
    * @generated from field: repeated io.linkerd.proxy.http_route.HeaderMatch headers = 2;
    */
   headers: HeaderMatch[];
+
+  /**
+   * In place of `rpc`, which cannot hold regular expressions.
+   *
+   * @generated from field: weft.v1.RpcMatch patterns = 1000;
+   */
+  patterns?: RpcMatch | undefined;
 };
 
 /**
