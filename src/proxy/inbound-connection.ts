@@ -3,7 +3,8 @@
  * requests on it is decided in `inbound.ts`.
  *
  * Peers come to one of two kinds of ports: the mesh port, where TLS and a transport header say who comes and which port is
- * meant; and, without redirect rules, a port that stands in front of one port of the application, for everybody.
+ * meant; and a port that stands in front of one port of the application, for everybody. With redirect rules every port of the
+ * pod leads to the mesh port, and the kernel knows which one a connection was going to.
  *
  * On a port without a policy about requests, bytes that are no HTTP pass through unread. That is never a way to pass HTTP
  * through unread: whoever speaks first is looked at, however late.
@@ -12,9 +13,11 @@ import { maxClientHelloBytes, parseClientHello } from "../codec/client-hello.ts"
 import { type Sniffed, sniff } from "../codec/sniff.ts";
 import { parseTransportHeader } from "../codec/transport-header.ts";
 import type { Peer } from "../core/decide/admit.ts";
+import { endpointKey } from "../core/model/endpoint.ts";
 import { formatIp, parseIp } from "../core/std/ip.ts";
 import type { AcceptedSocket } from "../edge/net/listen.ts";
 import type { NodeWire } from "../edge/net/node-wire.ts";
+import type { OriginalDestination } from "../edge/net/original-dst.ts";
 import type { Wire, WireOwner } from "../edge/net/wire.ts";
 import { Downstream } from "./downstream.ts";
 import { HeldBytes } from "./held-bytes.ts";
@@ -31,13 +34,25 @@ import {
 import type { Shard } from "./shard.ts";
 import { Timer } from "./timer-wheel.ts";
 
-/** A connection. On the mesh port nothing is said in plain text. */
+/** A connection. Of those that come to the mesh port itself nothing is said in plain text. */
 export function acceptInbound(door: MeshDoor, accepted: AcceptedSocket): void {
-  if (door.kind === "inbound-mesh") {
+  const { shard } = door;
+  const { readOriginal } = shard;
+  const isMesh = door.kind === "inbound-mesh";
+  const original =
+    isMesh && readOriginal !== undefined ? accepted.originalDestination(readOriginal) : undefined;
+  const redirected = original?.port === door.port ? undefined : original;
+  if (isMesh && redirected === undefined) {
     door.endTls(accepted.toSocket());
     return;
   }
-  const { shard, port } = door;
+  if (redirected !== undefined && !isOfPod(shard, redirected)) {
+    const { ip: address, port } = redirected;
+    shard.refuseConnection("unknown address", { port, client: accepted.remoteIp, address });
+    accepted.destroy();
+    return;
+  }
+  const port = redirected?.port ?? door.port;
   const ip = parseIp(accepted.remoteIp);
   // Without an address the client is gone already.
   if (ip === undefined) {
@@ -46,20 +61,29 @@ export function acceptInbound(door: MeshDoor, accepted: AcceptedSocket): void {
   }
   const wire = accepted.toWire(shard.headBuffer, shard.pool);
   const peer: Peer = { ip, tls: false, identity: undefined };
-  new Arrival({ shard, wire, peer, port, tls: { door, wire } }).begin();
+  const podIp = redirected?.ip;
+  new Arrival({ shard, wire, peer, port, podIp, tls: { door, wire } }).begin();
+}
+
+/** Whether the pod has the address. Without a list the redirect rules are believed. */
+function isOfPod({ settings }: Shard, { ip }: OriginalDestination): boolean {
+  const { podIps = [] } = settings.redirect ?? {};
+  return podIps.length === 0 || podIps.includes(ip);
 }
 
 /** The same connection after its TLS was ended and the peer is known. */
-export function greetGuest(door: MeshDoor, { wire, peer, withTransportHeader }: Guest): void {
+export function greetGuest(door: MeshDoor, guest: Guest): void {
+  const { wire, peer, withTransportHeader, original } = guest;
   const { shard } = door;
+  const isRedirected = original !== undefined && original.port !== door.port;
   const isStranger = peer.identity === undefined || !withTransportHeader;
-  if (door.kind === "inbound-mesh" && isStranger) {
+  if (door.kind === "inbound-mesh" && isStranger && !isRedirected) {
     shard.refuseConnection("identity required", { client: formatIp(peer.ip) });
     wire.destroy();
     return;
   }
-  const port = withTransportHeader ? undefined : door.port;
-  new Arrival({ shard, wire, peer, port, tls: undefined }).begin();
+  const port = withTransportHeader ? undefined : (original?.port ?? door.port);
+  new Arrival({ shard, wire, peer, port, podIp: original?.ip, tls: undefined }).begin();
 }
 
 /** A hello is the longest of what makes a protocol known. */
@@ -71,6 +95,8 @@ type ArrivalOptions = {
   readonly peer: Peer;
   /** Undefined: a transport header names it. */
   readonly port: number | undefined;
+  /** To which address of the pod the client came; undefined: the kernel does not know. */
+  readonly podIp: string | undefined;
   /** Who ends TLS that is meant for this workload; undefined where it has been ended already. */
   readonly tls: { readonly door: MeshDoor; readonly wire: NodeWire } | undefined;
 };
@@ -83,6 +109,7 @@ class Arrival implements WireOwner {
   readonly #wire: Wire;
   readonly #peer: Peer;
   readonly #tls: ArrivalOptions["tls"];
+  readonly #podIp: string | undefined;
   readonly #held: HeldBytes = new HeldBytes();
   readonly #timer: Timer = new Timer(() => this.#expired());
   #port: number | undefined;
@@ -98,12 +125,13 @@ class Arrival implements WireOwner {
   #server: Wire | undefined;
   #over = false;
 
-  constructor({ shard, wire, peer, port, tls }: ArrivalOptions) {
+  constructor({ shard, wire, peer, port, podIp, tls }: ArrivalOptions) {
     this.#shard = shard;
     this.#wire = wire;
     this.#peer = peer;
     this.#port = port;
     this.#tls = tls;
+    this.#podIp = podIp;
     wire.owner = this;
   }
 
@@ -141,11 +169,17 @@ class Arrival implements WireOwner {
     this.#leave();
   }
 
+  /** Where a redirected connection goes on to. */
+  #destinationAt(port: number): string | undefined {
+    return this.#podIp === undefined ? undefined : endpointKey({ ip: this.#podIp, port });
+  }
+
   #policy(): LoadedInbound | undefined {
     return this.#port === undefined ? undefined : this.#shard.tables.inbound(this.#port);
   }
 
   #follow(port: number): void {
+    if (this.#podIp !== undefined) this.#shard.tables.wantInbound(port);
     this.#unfollow = this.#shard.tables.followInbound(port, () => {
       this.#forgetServer();
       this.#isAdmitted = false;
@@ -177,7 +211,10 @@ class Arrival implements WireOwner {
     if (header.state === "invalid") return this.#refuse("bad transport header");
     const { port, name, protocol } = header;
     if (name !== "") return this.#refuse("gateway domain invalid");
-    if (this.#shard.tables.application(port) === undefined) return this.#refuse("unknown port");
+    if (isMeshPort(this.#shard, port)) return this.#refuse("loop");
+    if (this.#shard.tables.application(port, this.#destinationAt(port)) === undefined) {
+      return this.#refuse("unknown port");
+    }
     if (protocol === "http2") return this.#refuse("unsupported protocol http2");
     this.#isMarkedOpaque = protocol === "none";
     this.#port = port;
@@ -319,11 +356,12 @@ class Arrival implements WireOwner {
     return this.#isAdmitted;
   }
 
-  #connect({ port }: InboundClient, onOpen: (server: Wire) => void): void {
+  #connect({ port, destination }: InboundClient, onOpen: (server: Wire) => void): void {
     this.#stopWaiting();
     this.#dial = new ApplicationDial({
       shard: this.#shard,
       port,
+      destination,
       onOpen: (server) => {
         this.#dial = undefined;
         onOpen(server);
@@ -346,12 +384,12 @@ class Arrival implements WireOwner {
 
   #serve(): boolean {
     const shard = this.#shard;
-    const { wire, peer, port } = this.#client();
+    const { wire, peer, port, destination } = this.#client();
     this.#leave();
     const downstream = new Downstream({
       shard,
       wire,
-      origin: { direction: "inbound", peer, port },
+      origin: { direction: "inbound", port, peer, destination },
       answers: inboundAnswers,
       counts: shard.downstreamCounts("inbound", tlsLabel(peer)),
     });
@@ -373,7 +411,9 @@ class Arrival implements WireOwner {
 
   #client(): InboundClient {
     if (this.#port === undefined) throw new Error("The port is not known yet");
-    return { wire: this.#wire, peer: this.#peer, port: this.#port };
+    const port = this.#port;
+    const destination = this.#destinationAt(port);
+    return { wire: this.#wire, peer: this.#peer, port, destination };
   }
 
   #refuse(label: string, detail: string = ""): boolean {
@@ -402,6 +442,11 @@ class Arrival implements WireOwner {
     this.#unfollow?.();
     this.#forgetServer();
   }
+}
+
+/** What is sent there comes back. */
+function isMeshPort({ settings }: Shard, port: number): boolean {
+  return settings.listeners.some((one) => one.kind === "inbound-mesh" && one.port === port);
 }
 
 const nothing: Buffer = Buffer.alloc(0);

@@ -132,7 +132,7 @@ function passRule(exchange: Exchange, filters: PreparedFilters, from: number): v
 
 function sendToApplication(exchange: Exchange, how: Forwarding): void {
   const { shard, origin } = exchange;
-  const group = shard.tables.application(origin.port);
+  const group = shard.tables.application(origin.port, origin.destination);
   const target = group?.pick(exchange.readyMs, shard.random, exchange.tried);
   if (group === undefined || target === undefined) {
     rescue(exchange, "no-endpoints");

@@ -10,7 +10,7 @@ import type { HttpRouteTable, MatchEntry } from "../core/table/http-route.ts";
 import type { InboundTable } from "../core/table/inbound.ts";
 import type { BackendEntry, OutboundRule, OutboundTable } from "../core/table/outbound.ts";
 import type { Breaker } from "./breaker.ts";
-import { type Counts, RouteCounts } from "./count.ts";
+import { type Counts, type Labels, RouteCounts } from "./count.ts";
 import { type Edition, makeEdition } from "./decisions.ts";
 import type { TargetGroup } from "./exchange.ts";
 import { type FilterContext, type PreparedFilters, prepareFilters } from "./filters.ts";
@@ -60,9 +60,7 @@ export type LoadedOpaque = {
   readonly group: TargetGroup | undefined;
   /** Not empty: why the backend takes nothing. */
   readonly refusal: string;
-  /** Slots of counters. */
-  readonly opened: number;
-  readonly closed: number;
+  readonly labels: Labels;
 };
 
 /** Which snapshot a table came in. */
@@ -182,14 +180,13 @@ export function loadOutbound(
   });
   const routes = loadHttpRoutes(table.http, context.compile);
   const edition = makeEdition(scope, revision, { direction: "outbound", table, routes });
-  const opaque = loadOpaque(table, groups, counts);
+  const opaque = loadOpaque(table, groups);
   return { table, routes, rules, noRoute, balancers, edition, opaque };
 }
 
 function loadOpaque(
   { parent, opaque, backends }: OutboundTable,
   groups: readonly (TargetGroup | undefined)[],
-  counts: Counts,
 ): readonly LoadedOpaque[] {
   if (opaque === undefined) return [];
   return opaque.choices.map(({ backend, filters }) => {
@@ -201,8 +198,7 @@ function loadOpaque(
     return {
       group: groups[backend],
       refusal: failure === undefined ? "" : failure.failure.message,
-      opened: counts.place("outbound_tcp_route_open_total", labels),
-      closed: counts.place("outbound_tcp_route_close_total", labels),
+      labels,
     };
   });
 }

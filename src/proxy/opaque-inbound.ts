@@ -12,7 +12,13 @@ import type { Connection, Shard, TlsLabel } from "./shard.ts";
 import { Timer } from "./timer-wheel.ts";
 
 /** Somebody who wants to reach a port of the application. */
-export type InboundClient = { readonly wire: Wire; readonly peer: Peer; readonly port: number };
+export type InboundClient = {
+  readonly wire: Wire;
+  readonly peer: Peer;
+  readonly port: number;
+  /** Where a redirected connection was going. */
+  readonly destination: string | undefined;
+};
 
 export function tlsLabel({ tls, identity }: Peer): TlsLabel {
   if (!tls) return "disabled";
@@ -39,6 +45,7 @@ export function admitOpaque(
 export type ApplicationDialOptions = {
   readonly shard: Shard;
   readonly port: number;
+  readonly destination: string | undefined;
   readonly onOpen: (wire: Wire) => void;
   readonly onFailure: (reason: string) => void;
 };
@@ -49,9 +56,9 @@ export class ApplicationDial {
   readonly #timer: Timer;
   readonly #dialing: Dialing | undefined;
 
-  constructor({ shard, port, onOpen, onFailure }: ApplicationDialOptions) {
+  constructor({ shard, port, destination, onOpen, onFailure }: ApplicationDialOptions) {
     this.#shard = shard;
-    const endpoint = shard.tables.application(port)?.members[0]?.endpoint;
+    const endpoint = shard.tables.application(port, destination)?.members[0]?.endpoint;
     this.#timer = new Timer(() => {
       this.#dialing?.cancel();
       onFailure("the application did not answer in time");

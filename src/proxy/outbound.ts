@@ -1,7 +1,8 @@
 /**
  * The way of a request of the application beside us, from top to bottom. Nothing else decides what comes next.
  *
- * The application names the destination itself: in the target, as a forward proxy is asked, or in Host. CONNECT is a request
+ * The destination is where the connection was going, if redirect rules led it here, whatever its requests say. Else the application names it itself: in the
+ * target, as a forward proxy is asked, or in Host. CONNECT is a request
  * like any other, as in Linkerd: its destination's routes, filters and authorizations decide, it is passed on, and the tunnel
  * begins when a server answers 2xx. It has no path (RFC 9110 §9.3.6), so of path matches only the prefix `/` takes it.
  */
@@ -10,9 +11,6 @@ import { findRoute, noRoute } from "../core/decide/find-route.ts";
 import { pickBackend } from "../core/decide/pick-backend.ts";
 import { isRetryable } from "../core/decide/retry.ts";
 import { describeMeta } from "../core/model/meta.ts";
-import { parseIp } from "../core/std/ip.ts";
-import type { AcceptedSocket } from "../edge/net/listen.ts";
-import { Downstream } from "./downstream.ts";
 import type { Answers, Exchange, ForwardFailure, Target, TargetGroup } from "./exchange.ts";
 import { forward } from "./forward.ts";
 import { entryAt, type LoadedChoice, type LoadedOutbound, type LoadedRule } from "./loaded.ts";
@@ -37,23 +35,6 @@ export const outboundAnswers: Answers = {
   failed: failedOutbound,
   responded: respondedOutbound,
 };
-
-/** A connection of the application. It speaks HTTP/1, or is told so by the first answer. */
-export function acceptOutbound(shard: Shard, accepted: AcceptedSocket): void {
-  const ip = parseIp(accepted.remoteIp);
-  // Without an address the client is gone already.
-  if (ip === undefined) {
-    accepted.destroy();
-    return;
-  }
-  new Downstream({
-    shard,
-    wire: accepted.toWire(shard.headBuffer, shard.pool),
-    origin: { direction: "outbound", port: 0, peer: { ip, tls: false, identity: undefined } },
-    answers: outboundAnswers,
-    counts: shard.downstreamCounts("outbound", "disabled"),
-  });
-}
 
 function answerOutbound(exchange: Exchange): void {
   const { shard, head } = exchange;
@@ -249,7 +230,7 @@ function goesOn(
 /** What a connection asked for last is looked up by comparing one string (`benchmarks/proxy/http1.ts`). */
 function findDestination(exchange: Exchange): Destination | undefined {
   const { tables } = exchange.shard;
-  const { authority } = exchange.head;
+  const authority = exchange.origin.destination ?? exchange.head.authority;
   const last = exchange.destination;
   if (last?.isLive !== true || exchange.destinationName !== authority) {
     exchange.destination = tables.destination(authority);

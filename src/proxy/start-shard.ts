@@ -1,7 +1,9 @@
 /** A worker's part of the data plane, from its first listener to the end of its last connection. */
+import { describeFaults, type Result } from "../core/std/result.ts";
 import { BufferPool } from "../edge/net/buffer-pool.ts";
 import { type AcceptedSocket, type Listener, listen } from "../edge/net/listen.ts";
 import { clientContext } from "../edge/net/mesh-tls.ts";
+import { openOriginalDst, type ReadOriginalDestination } from "../edge/net/original-dst.ts";
 import { LineWriter } from "../edge/telemetry/line-writer.ts";
 import type {
   BoundListener,
@@ -19,7 +21,7 @@ import { Decisions } from "./decisions.ts";
 import { acceptInbound, greetGuest } from "./inbound-connection.ts";
 import { MeshDoor } from "./mesh-door.ts";
 import { Notices } from "./notices.ts";
-import { acceptOutbound } from "./outbound.ts";
+import { acceptOutbound } from "./outbound-connection.ts";
 import { RateLimiter } from "./rate-limiter.ts";
 import { Shard } from "./shard.ts";
 import { Tables } from "./tables.ts";
@@ -46,7 +48,12 @@ export type ShardClock = WheelClock & {
   readonly originMs?: number;
 };
 
-const machineClock: ShardClock = {
+/** And of its kernel. */
+export type ShardMachine = ShardClock & {
+  readonly openOriginalDst?: () => Result<ReadOriginalDestination>;
+};
+
+const thisMachine: ShardMachine = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
   originMs: Number(process.hrtime.bigint()) / 1e6 - performance.now(),
@@ -56,9 +63,9 @@ const machineClock: ShardClock = {
 export async function startShard(
   start: WorkerStart,
   post: (message: ToMain) => void,
-  clock: ShardClock = machineClock,
+  machine: ShardMachine = thisMachine,
 ): Promise<RunningShard> {
-  const running = new Running(start, post, clock);
+  const running = new Running(start, post, machine);
   for (const snapshot of start.snapshots) running.take(snapshot);
   const listeners = await running.open(start.settings.listeners);
   post({ kind: "listening", listeners });
@@ -80,7 +87,7 @@ class Running implements RunningShard {
   constructor(
     { settings, counters, rateLimits, decisionPrefix }: WorkerStart,
     post: (message: ToMain) => void,
-    clock: ShardClock,
+    clock: ShardMachine,
   ) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.drained = promise;
@@ -105,6 +112,7 @@ class Running implements RunningShard {
       ),
       decisions: new Decisions(decisionPrefix),
       accessLog: this.#accessLog(settings.accessLog, counts),
+      readOriginal: readerOf(settings, clock.openOriginalDst ?? openOriginalDst),
     });
     this.#shard.onConnectionGone = () => this.#endIfEmpty();
     this.#report = setInterval(() => this.#reportNow(), reportEveryMs).unref();
@@ -124,7 +132,7 @@ class Running implements RunningShard {
       const listener = await listen({
         host,
         port,
-        onConnection: this.#accepterOf(kind, port),
+        onConnection: this.#accepterOf({ kind, host, port }),
         onAcceptFailure: (code) => this.#shard.countRefusal(`accept ${code}`),
       });
       this.#listeners.push(listener);
@@ -134,11 +142,12 @@ class Running implements RunningShard {
     return bound;
   }
 
-  #accepterOf(kind: ListenerSettings["kind"], port: number): (accepted: AcceptedSocket) => void {
+  #accepterOf(listening: ListenerSettings): (accepted: AcceptedSocket) => void {
     const shard = this.#shard;
+    const { kind, port } = listening;
     if (kind === "outbound") {
       return (accepted) => {
-        if (this.#hasRoom(accepted)) acceptOutbound(shard, accepted);
+        if (this.#hasRoom(accepted)) acceptOutbound(shard, listening, accepted);
       };
     }
     const door = new MeshDoor({ shard, kind, port, greet: greetGuest });
@@ -223,6 +232,18 @@ class Running implements RunningShard {
     this.#post({ kind: "drained", aborted });
     this.#finished();
   }
+}
+
+/** Who said that connections are redirected here gets no shard that would take them for something else. */
+function readerOf(
+  { redirect }: WorkerSettings,
+  open: () => Result<ReadOriginalDestination>,
+): ReadOriginalDestination | undefined {
+  if (redirect === undefined) return undefined;
+  const opened = open();
+  if (opened.ok) return opened.value;
+  if (redirect.isRequired) throw new Error(describeFaults(opened.faults));
+  return undefined;
 }
 
 function startTicking(tick: () => void, everyMs: number): { stop(): void } {

@@ -179,6 +179,7 @@ export class Tables {
 
   /** The same for the policy of a port. */
   parkInbound(exchange: Exchange, port: number): void {
+    if (exchange.origin.destination !== undefined) this.wantInbound(port);
     const parked = this.#parkedInbound.get(port) ?? new Set();
     this.#parkedInbound.set(port, parked);
     this.#park(exchange, parked);

@@ -1,6 +1,7 @@
 /** The admin pages of a sidecar. They show; nothing here changes anything. */
 import { type AdminHandler, liveHandler } from "../edge/process/admin.ts";
 import { prometheusContentType } from "../edge/telemetry/prometheus-text.ts";
+import { decisionPage, decisionPath } from "./decision-page.ts";
 import { metricsPage } from "./metrics-page.ts";
 import { policyPage } from "./policy-page.ts";
 import { missingIn, type SidecarView } from "./sidecar-view.ts";
@@ -13,6 +14,7 @@ export function adminPages(view: SidecarView): ReadonlyMap<string, AdminHandler>
       "/metrics",
       () => ({ status: 200, body: metricsPage(view), contentType: prometheusContentType }),
     ],
+    [`${decisionPath}*`, decisionPage((id) => view.workers.decisions.ask(id))],
     ["/policy", () => ({ status: 200, body: policyPage(view), contentType: "application/json" })],
   ]);
 }

@@ -3,7 +3,7 @@
  * on it is lost. Every stream speaks for itself on `/policy`; the log tells once that the service went away and once that
  * it is back, however many streams there are.
  */
-import { type GrpcChannel, openChannel } from "../edge/grpc/client.ts";
+import type { GrpcChannel } from "../edge/grpc/client.ts";
 import type { Log } from "../edge/telemetry/log.ts";
 
 export type ServiceName = "policy" | "destination";
@@ -14,9 +14,9 @@ export class ControlService {
   readonly #log: Log;
   readonly #lost = new Set<object>();
 
-  constructor(name: ServiceName, address: string, log: Log) {
+  constructor(name: ServiceName, channel: GrpcChannel, log: Log) {
     this.name = name;
-    this.channel = openChannel(address);
+    this.channel = channel;
     this.#log = log;
   }
 

@@ -1,10 +1,12 @@
 /** Tables as people read them, for `/policy`: rules in the order in which they are tried, the first that matches wins. */
 
+import { describeCondition } from "../core/decide/describe-condition.ts";
 import type { FailureAccrual } from "../core/model/accrual.ts";
 import type { Authorization } from "../core/model/authorization.ts";
 import type { ExternalAuth, Filter, Mirror } from "../core/model/filter.ts";
 import type { HostMatch } from "../core/model/match.ts";
 import { describeMeta } from "../core/model/meta.ts";
+import type { RateLimit } from "../core/model/rate-limit.ts";
 import type { Retry } from "../core/model/retry.ts";
 import type { SessionPersistence } from "../core/model/session.ts";
 import type { Timeouts } from "../core/model/timeouts.ts";
@@ -60,6 +62,7 @@ export type ReadableInbound = {
   readonly server: string;
   readonly protocol: string;
   readonly rules: readonly (ReadableMatch & { readonly admits: readonly string[] })[];
+  readonly rateLimit?: string;
 };
 
 export function describeOutbound(table: OutboundTable): ReadableOutbound {
@@ -94,7 +97,18 @@ export function describeInbound(table: InboundTable): ReadableInbound {
         (at) => who[at] ?? "",
       ),
     })),
+    ...(table.rateLimit === undefined ? {} : { rateLimit: describeRateLimit(table.rateLimit) }),
   };
+}
+
+function describeRateLimit(limit: RateLimit): string {
+  const { meta, totalPerSecond, identityPerSecond, overrides } = limit;
+  const rates = [
+    ...(totalPerSecond === 0 ? [] : [`${totalPerSecond} requests a second`]),
+    ...(identityPerSecond === 0 ? [] : [`${identityPerSecond} of each client`]),
+    ...overrides.map(({ perSecond, identities }) => `${perSecond} of ${identities.join(" or ")}`),
+  ];
+  return `${describeMeta(meta)}: ${rates.join(", ") || "no limit"}`;
 }
 
 function describeEntry(
@@ -105,14 +119,15 @@ function describeEntry(
   const rule = http.rules[entry.rule];
   const route = rule === undefined ? undefined : http.routes[rule.route];
   return {
-    when: describeMatch(entry, http.patterns),
+    when: describeMatch(entry, http),
     route: route === undefined ? "" : describeMeta(route.meta),
     rule: rule?.index ?? 0,
     filters,
   };
 }
 
-function describeMatch(entry: MatchEntry, patterns: readonly string[]): string {
+function describeMatch(entry: MatchEntry, http: HttpRouteTable): string {
+  const { patterns } = http;
   const parts: string[] = [];
   if (entry.hosts.length > 0) parts.push(`host ${entry.hosts.map(describeHost).join(" or ")}`);
   const { kind, value } = entry.path;
@@ -122,6 +137,7 @@ function describeMatch(entry: MatchEntry, patterns: readonly string[]): string {
   if (entry.method !== "") parts.push(`method is ${entry.method}`);
   for (const header of entry.headers) parts.push(`header ${describeValue(header, patterns)}`);
   for (const query of entry.queryParams) parts.push(`query ${describeValue(query, patterns)}`);
+  if (entry.condition !== undefined) parts.push(describeCondition(http, entry.condition));
   return parts.length === 0 ? "every request" : parts.join(", ");
 }
 
@@ -197,12 +213,18 @@ function describeFunction(called: LambdaEntry): string {
   return `function ${which}${whose} in ${region}${at} (${mode}, payload ${payload})`;
 }
 
-function describeAuthorization({ meta, networks, authentication }: Authorization): string {
+function describeAuthorization({
+  meta,
+  networks,
+  authentication,
+  tokens = [],
+}: Authorization): string {
   const from = networks.map(({ net, except }) => {
     const but = except.length === 0 ? "" : ` except ${except.map(formatCidr).join(", ")}`;
     return `${formatCidr(net)}${but}`;
   });
-  return `${describeMeta(meta)}: ${describeClients(authentication)} from ${from.join(" or ")}`;
+  const also = tokens.map((rule) => ` with a token of ${describeMeta(rule.meta)}`).join("");
+  return `${describeMeta(meta)}: ${describeClients(authentication)} from ${from.join(" or ")}${also}`;
 }
 
 function describeClients(authentication: Authorization["authentication"]): string {

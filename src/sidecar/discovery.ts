@@ -1,39 +1,49 @@
 /**
  * Destinations on demand. A worker that gets a request for a destination without a table asks here; from then on the
- * destination's policy is watched, together with the endpoints of its backends, and every worker gets every change, until
- * nobody has used the destination for a while. While the policy service is away nothing is let go: what was known last goes
+ * destination's policy and profile are watched, together with the endpoints of their backends, and every worker gets every
+ * change, until nobody has used the destination for a while. While the policy service is away nothing is let go: what was known last goes
  * on.
  *
- * A new table may name a backend whose endpoints are not known yet. It is held back until they are, so that a switch never
- * meets an empty backend, but not for long.
+ * A new table may name a backend whose endpoints are not known yet, and the first may come before the profile that has a say in
+ * it. It is held back until all is known, so that a switch never meets an empty backend and no request escapes its profile, but
+ * not for long: a destination service that is away must not stop requests to what lies outside the mesh.
+ *
+ * An address that the policy service does not know may be that of a pod. Then its profile alone says how to reach it, and nothing is sent before that is
+ * answered.
  */
 import { create } from "@bufbuild/protobuf";
 import { LRUCache } from "lru-cache";
+import { targetOf } from "../core/model/authority.ts";
+import { forwardPolicy } from "../core/model/forward-policy.ts";
+import type { OutboundPolicy } from "../core/model/outbound-policy.ts";
+import { profileAsPolicy } from "../core/model/profile-policy.ts";
 import { parseIp } from "../core/std/ip.ts";
 import type { Fault } from "../core/std/result.ts";
 import { type OutboundTable, outboundTable } from "../core/table/outbound.ts";
 import { staticAuthority } from "../core/table/static-hosts.ts";
 import {
   OutboundPolicies,
-  type OutboundPolicy,
   type TrafficSpec,
   TrafficSpecSchema,
+  type OutboundPolicy as WireOutbound,
 } from "../core/wire/gen/linkerd/outbound_pb.ts";
 import { toWireTcpAddress } from "../core/wire/net.ts";
 import { fromWireOutbound } from "../core/wire/outbound.ts";
-import { describeFailure, type GrpcFailure } from "../edge/grpc/status.ts";
+import { describeFailure, type GrpcFailure, grpcCode } from "../edge/grpc/status.ts";
 import type { Log } from "../edge/telemetry/log.ts";
 import type { OutboundSnapshot } from "../thread/messages.ts";
 import type { ControlService } from "./control-service.ts";
+import { isLoopback } from "./follow-hosts.ts";
 import { type FollowedStream, followStream, type StreamFact } from "./follow-stream.ts";
 import type { Publisher } from "./publish.ts";
 import { every, type Surroundings } from "./surroundings.ts";
 import type { EndpointWatches } from "./watch-endpoints.ts";
+import { type ProfileFact, type ProfileSource, ProfileWatch } from "./watch-profile.ts";
 
 /** One stream and one table each. An application that talks to more destinations than this keeps the most recent. */
 const maxTargets = 10_000;
 
-/** A destination service that is there tells its first endpoints within milliseconds. */
+/** A destination service that is there tells its first endpoints, and the profile, within milliseconds. */
 export const endpointWaitMs = 1_000;
 
 /** How exact the idle timeout is. */
@@ -45,6 +55,7 @@ export type DiscoveryOptions = {
   readonly publisher: Publisher;
   readonly log: Log;
   readonly endpoints: EndpointWatches;
+  readonly profiles: ProfileSource;
   /** Who asks, as the policy service reads it. */
   readonly workload: string;
   readonly idleMs: number;
@@ -57,11 +68,19 @@ export type TargetFact = {
   readonly snapshot: OutboundSnapshot | undefined;
   readonly receivedMs: number;
   readonly faults: readonly Fault[];
+  readonly profile: ProfileFact;
 };
 
 type Target = {
   readonly target: string;
   stream: FollowedStream;
+  profile: ProfileWatch;
+  /** As it was received last. */
+  policy: OutboundPolicy | undefined;
+  /** The policy service does not know this address, so that its profile counts alone. */
+  isForwarded: boolean;
+  /** What the profile made of it, for the table that is staged or in force. */
+  applied: OutboundPolicy | undefined;
   snapshot: OutboundSnapshot | undefined;
   receivedMs: number;
   faults: readonly Fault[];
@@ -131,7 +150,7 @@ export class Discovery {
     return new Map(
       Array.from(this.#targets.entries(), ([name, target]) => [
         name,
-        { ...target, stream: target.stream.fact() },
+        { ...target, stream: target.stream.fact(), profile: target.profile.fact },
       ]),
     );
   }
@@ -142,9 +161,12 @@ export class Discovery {
   }
 
   #watch(name: string): Target {
-    const { service, surroundings, workload } = this.#options;
+    const { service, surroundings, workload, profiles, log } = this.#options;
     const target: Target = {
       target: name,
+      policy: undefined,
+      isForwarded: false,
+      applied: undefined,
       snapshot: undefined,
       receivedMs: 0,
       faults: [],
@@ -158,21 +180,50 @@ export class Discovery {
         onMessage: (message) => this.#received(target, message),
         onRefused: (failure) => this.#refused(target, failure),
       }),
+      profile: new ProfileWatch({
+        ...profiles,
+        surroundings,
+        log,
+        target: name,
+        onAnswer: () => this.#apply(target),
+      }),
     };
     return target;
   }
 
-  #received(target: Target, message: OutboundPolicy): void {
-    const { log, endpoints, surroundings } = this.#options;
+  #received(target: Target, message: WireOutbound): void {
+    const { log, surroundings } = this.#options;
     const { value, faults } = fromWireOutbound(message);
     target.receivedMs = surroundings.nowMs();
     target.faults = faults;
     if (faults.length > 0) log.warn("outbound_policy_faulty", { target: target.target, faults });
-    const table = outboundTable(value);
+    target.policy = value;
+    target.isForwarded = false;
+    this.#apply(target);
+  }
+
+  /** Policy or profile are new. */
+  #apply(target: Target): void {
+    const { profile } = target.profile.fact;
+    if (target.isForwarded && target.profile.isAnswered) {
+      target.policy = forwardPolicy(addressOf(target.target), profile);
+    }
+    if (target.policy === undefined) return;
+    const policy = profileAsPolicy(target.policy, profile, portOf(target.target));
+    // A profile that has no say leaves the policy as it is.
+    if (policy === target.applied) this.#commitWhenComplete(target);
+    else this.#stage(target, policy);
+  }
+
+  #stage(target: Target, policy: OutboundPolicy): void {
+    const { endpoints, surroundings } = this.#options;
+    target.applied = policy;
+    const table = outboundTable(policy);
     const authorities = backendAuthorities(table);
     for (const authority of authorities) endpoints.acquire(authority);
-    const sinceMs = target.staged?.sinceMs ?? target.receivedMs;
-    const waitMs = Math.max(sinceMs + endpointWaitMs - target.receivedMs, 0);
+    const nowMs = surroundings.nowMs();
+    const sinceMs = target.staged?.sinceMs ?? nowMs;
+    const waitMs = Math.max(sinceMs + endpointWaitMs - nowMs, 0);
     this.#unstage(target);
     target.staged = {
       table,
@@ -186,6 +237,17 @@ export class Discovery {
   #refused(target: Target, failure: GrpcFailure): void {
     const { publisher, endpoints, log, surroundings } = this.#options;
     const reason = describeFailure(failure);
+    if (isForwarded(target.target, failure)) {
+      // Asked again and again, the answer is news only once.
+      if (target.isForwarded) return;
+      target.isForwarded = true;
+      target.policy = undefined;
+      this.#apply(target);
+      return;
+    }
+    target.isForwarded = false;
+    target.policy = undefined;
+    target.applied = undefined;
     const before = target.snapshot?.answer;
     // Asked again and again, the answer is news only once.
     if (before?.kind === "unknown" && before.reason === reason) return;
@@ -206,6 +268,7 @@ export class Discovery {
 
   #commitWhenComplete(target: Target): void {
     const { endpoints } = this.#options;
+    if (!target.profile.isAnswered) return;
     if (target.staged?.authorities.every((authority) => endpoints.isKnown(authority))) {
       this.#commit(target);
     }
@@ -240,6 +303,7 @@ export class Discovery {
   #forget(target: Target): void {
     const { publisher, endpoints } = this.#options;
     target.stream.close();
+    target.profile.close();
     this.#unstage(target);
     if (target.snapshot !== undefined) publisher.dropOutbound(target.target);
     for (const authority of target.authorities) endpoints.release(authority);
@@ -247,9 +311,29 @@ export class Discovery {
   }
 }
 
-/** A policy that could not be asked for again if it were let go. */
-function isLastKnown({ stream, snapshot }: Target): boolean {
-  return stream.fact().state === "disconnected" && snapshot?.answer.kind === "policy";
+/** A policy, or the profile that has a say in it, that could not be asked for again if it were let go. */
+function isLastKnown({ stream, snapshot, profile, policy, applied }: Target): boolean {
+  if (snapshot?.answer.kind !== "policy") return false;
+  const isProfileLost = profile.fact.stream.state === "disconnected" && policy !== applied;
+  return stream.fact().state === "disconnected" || isProfileLost;
+}
+
+/** Whether its bytes go where they were going. An address of loopback is another on every machine, and nobody's endpoint. */
+function isForwarded(name: string, { code }: GrpcFailure): boolean {
+  const target = targetOf(name);
+  const isUnknown = code === grpcCode.notFound || code === grpcCode.unimplemented;
+  return isUnknown && target.kind === "address" && !isLoopback(target.ip);
+}
+
+function addressOf(name: string): { readonly ip: string; readonly port: number } {
+  const target = targetOf(name);
+  if (target.kind !== "address") throw new Error(`"${name}" is no address`);
+  return target;
+}
+
+/** A target ends in its port. */
+function portOf(target: string): number {
+  return Number(target.slice(target.lastIndexOf(":") + 1));
 }
 
 function backendAuthorities(table: OutboundTable): readonly string[] {
@@ -269,6 +353,6 @@ function trafficSpec(target: string, workload: string): TrafficSpec {
     target:
       ip === undefined
         ? { case: "authority", value: target }
-        : { case: "addr", value: toWireTcpAddress(ip, Number(target.slice(colon + 1))) },
+        : { case: "addr", value: toWireTcpAddress(ip, portOf(target)) },
   });
 }

@@ -12,8 +12,8 @@ export function metricsPage(view: SidecarView): string {
   ]);
 }
 
-function identityFamilies({ identity }: SidecarView): readonly MetricFamily[] {
-  const { certifiedUntilMs, refreshed, failed } = identity.facts();
+function identityFamilies({ identity, surroundings }: SidecarView): readonly MetricFamily[] {
+  const { certifiedUntilMs, refreshed, failed, clockSkewMs } = identity.facts();
   const until = certifiedUntilMs === undefined ? [] : [plain(certifiedUntilMs / 1_000)];
   return [
     {
@@ -21,6 +21,21 @@ function identityFamilies({ identity }: SidecarView): readonly MetricFamily[] {
       kind: "gauge",
       help: "When the certificate in use ends, in seconds since 1970.",
       samples: until,
+    },
+    {
+      name: "weft_identity_cert_remaining_seconds",
+      kind: "gauge",
+      help: "How long the certificate in use is still good; below 0: it is over.",
+      samples:
+        certifiedUntilMs === undefined
+          ? []
+          : [plain((certifiedUntilMs - surroundings.wallMs()) / 1_000)],
+    },
+    {
+      name: "weft_identity_clock_skew_seconds",
+      kind: "gauge",
+      help: "How far the identity service's clock is ahead of this machine's.",
+      samples: clockSkewMs === undefined ? [] : [plain(clockSkewMs / 1_000)],
     },
     {
       name: "control_identity_cert_refreshes_total",

@@ -7,4 +7,5 @@ export type Publisher = {
   publish(snapshot: Snapshot): void;
   dropOutbound(target: string): void;
   dropEndpoints(authority: string): void;
+  dropInbound(port: number): void;
 };

@@ -1,8 +1,8 @@
 /** What the admin pages may look at. */
+import type { IdentityRotation } from "../edge/identity/rotate-identity.ts";
 import type { ControlService } from "./control-service.ts";
 import type { Discovery } from "./discovery.ts";
 import { whatIsMissing } from "./readiness.ts";
-import type { IdentityRotation } from "./rotate-identity.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { EndpointWatches } from "./watch-endpoints.ts";
 import type { InboundWatches } from "./watch-inbound.ts";
@@ -30,8 +30,8 @@ export function missingIn({
   return whatIsMissing({
     certifiedUntilMs: identity.facts().certifiedUntilMs,
     wallMs: surroundings.wallMs(),
-    portsWithoutPolicy: [...inbound.facts()].flatMap(([port, { snapshot }]) =>
-      snapshot === undefined ? [port] : [],
+    portsWithoutPolicy: [...inbound.facts()].flatMap(([port, { snapshot, isDeclared }]) =>
+      snapshot === undefined && isDeclared ? [port] : [],
     ),
     workers: facts.workers,
     workersStarted: facts.started,

@@ -2,11 +2,14 @@
  * What this workload admits: one `WatchPort` stream for each of its ports, from the start of the process to its end. Until
  * the first answer there is no table, and workers let requests wait. A refusal ("no such port") closes the port for
  * everybody: nothing is admitted because somebody was not told.
+ *
+ * With redirect rules clients come for any port. One that nobody declared is watched from the first connection on.
  */
 import { create } from "@bufbuild/protobuf";
+import { LRUCache } from "lru-cache";
 import type { InboundPolicy } from "../core/model/inbound-policy.ts";
 import type { Fault } from "../core/std/result.ts";
-import { inboundTable } from "../core/table/inbound.ts";
+import { type InboundTable, inboundTable } from "../core/table/inbound.ts";
 import { InboundServerPolicies, PortSpecSchema } from "../core/wire/gen/linkerd/inbound_pb.ts";
 import { fromWireInbound } from "../core/wire/inbound.ts";
 import { describeFailure } from "../edge/grpc/status.ts";
@@ -24,7 +27,16 @@ export type InboundWatchesOptions = {
   readonly log: Log;
   /** Whose ports these are, as the policy service reads it. */
   readonly workload: string;
+  /** The table of a port that is in force from now on; undefined: it is not watched any more. */
+  readonly onTable?: (port: number, table: InboundTable | undefined) => void;
+  readonly maxUndeclared?: number;
 };
+
+/**
+ * Ports that clients came for and nobody declared. A client can name all 65,535; whoever is asked for when there are more than these takes the place of the one
+ * that was asked for first, which is asked for again when it is used.
+ */
+const maxUndeclaredPorts = 256;
 
 type InboundFact = {
   readonly stream: StreamFact;
@@ -32,10 +44,14 @@ type InboundFact = {
   readonly snapshot: InboundSnapshot | undefined;
   readonly receivedMs: number;
   readonly faults: readonly Fault[];
+  /** Nobody is served before its policy is known. */
+  readonly isDeclared: boolean;
 };
 
 export type InboundWatches = {
   readonly facts: () => ReadonlyMap<number, InboundFact>;
+  /** A worker has a connection for the port. */
+  readonly want: (port: number) => void;
   readonly close: () => void;
 };
 
@@ -50,22 +66,44 @@ const nobody: InboundPolicy = {
 
 export function watchInbound(
   options: InboundWatchesOptions,
-  ports: readonly number[],
+  ports: Iterable<number>,
 ): InboundWatches {
-  const watches = new Map(ports.map((port) => [port, watchPort(options, port)]));
+  const declared = new Map(Array.from(ports, (port) => [port, watchPort(options, port)]));
+  const undeclared = new LRUCache<number, PortWatch>({
+    max: options.maxUndeclared ?? maxUndeclaredPorts,
+    dispose(watch, port, reason) {
+      watch.close();
+      if (reason !== "evict") return;
+      options.onTable?.(port, undefined);
+      options.publisher.dropInbound(port);
+    },
+  });
+  const factsOf = (
+    watches: Iterable<[number, PortWatch]>,
+    isDeclared: boolean,
+  ): readonly [number, InboundFact][] =>
+    Array.from(watches, ([port, watch]) => [port, { ...watch.fact(), isDeclared }]);
   return {
-    facts: () => new Map(Array.from(watches, ([port, watch]) => [port, watch.fact()])),
+    facts: () =>
+      new Map([...factsOf(declared, true), ...factsOf(undeclared.entries(), false)]),
+    want(port) {
+      const known = declared.get(port) ?? undeclared.get(port);
+      if (known === undefined) undeclared.set(port, watchPort(options, port));
+    },
     close() {
-      for (const watch of watches.values()) watch.close();
+      for (const watch of declared.values()) watch.close();
+      undeclared.clear();
     },
   };
 }
 
-type PortWatch = { readonly fact: () => InboundFact; readonly close: () => void };
+type PortFact = Omit<InboundFact, "isDeclared">;
+
+type PortWatch = { readonly fact: () => PortFact; readonly close: () => void };
 
 function watchPort(options: InboundWatchesOptions, port: number): PortWatch {
   const { service, surroundings, publisher, log, workload } = options;
-  let known: Omit<InboundFact, "stream"> = { snapshot: undefined, receivedMs: 0, faults: [] };
+  let known: Omit<PortFact, "stream"> = { snapshot: undefined, receivedMs: 0, faults: [] };
   let refusal = "";
   const enforce = (policy: InboundPolicy, faults: readonly Fault[]): void => {
     const snapshot: InboundSnapshot = {
@@ -75,6 +113,7 @@ function watchPort(options: InboundWatchesOptions, port: number): PortWatch {
       table: inboundTable(policy),
     };
     known = { snapshot, receivedMs: surroundings.nowMs(), faults };
+    options.onTable?.(port, snapshot.table);
     publisher.publish(snapshot);
   };
   const stream = followStream({

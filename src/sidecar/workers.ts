@@ -22,6 +22,8 @@ import {
   type WorkerSettings,
   type WorkerStart,
 } from "../thread/messages.ts";
+import { rateLimitBytes } from "../thread/rate-limits.ts";
+import { DecisionDesk } from "./ask-decision.ts";
 import { CounterSums } from "./counter-sums.ts";
 import type { Publisher } from "./publish.ts";
 import { allowRestart, maxRestarts, restartWindowMs } from "./restart-limit.ts";
@@ -43,7 +45,9 @@ export type WorkersOptions = {
   readonly log: Log;
   readonly surroundings: Surroundings;
   readonly onDiscover: (target: string) => void;
+  readonly onPortWanted: (port: number) => void;
   readonly onUsed: (targets: readonly string[]) => void;
+  readonly onKeysWanted: (source: string) => void;
 };
 
 export type WorkerFacts = {
@@ -77,10 +81,14 @@ type Shard = {
 };
 
 export class Workers implements Publisher {
+  /** What the workers decided. */
+  readonly decisions: DecisionDesk;
   readonly #options: WorkersOptions;
   readonly #shards = new Map<number, Shard>();
   readonly #newest = new Map<string, Snapshot>();
   readonly #sums = new CounterSums();
+  /** Lives as long as the process, so that a limit holds across workers and their restarts. */
+  readonly #rateLimits = new SharedArrayBuffer(rateLimitBytes);
   readonly #started = new Set<number>();
   readonly #allStarted = Promise.withResolvers<void>();
   readonly #gaveUp = Promise.withResolvers<void>();
@@ -91,6 +99,14 @@ export class Workers implements Publisher {
 
   constructor(options: WorkersOptions) {
     this.#options = options;
+    this.decisions = new DecisionDesk({
+      timers: options.surroundings.timers,
+      post: (index, question) => {
+        const shard = this.#shards.get(index);
+        shard?.port.postMessage(question);
+        return shard !== undefined;
+      },
+    });
   }
 
   start(): void {
@@ -125,6 +141,11 @@ export class Workers implements Publisher {
   dropEndpoints(authority: string): void {
     this.#forget(snapshotScope({ kind: "endpoints", authority }));
     this.#post({ kind: "drop-endpoints", authority });
+  }
+
+  dropInbound(port: number): void {
+    this.#forget(snapshotScope({ kind: "inbound", port }));
+    this.#post({ kind: "drop-inbound", port });
   }
 
   /** On how many workers this revision, or a newer one, is in force. */
@@ -200,7 +221,15 @@ export class Workers implements Publisher {
     this.#sums.start(index, counters);
     port1.on("message", (message: ToMain) => this.#received(shard, message));
     const snapshots = [...this.#newest.values()];
-    const start = { shard: index, settings, counters, snapshots, port: port2 };
+    const start = {
+      shard: index,
+      settings,
+      decisionPrefix: this.decisions.prefixOf(index),
+      counters,
+      rateLimits: this.#rateLimits,
+      snapshots,
+      port: port2,
+    };
     // The pool wants an array; its type is inferred from another overload of `postMessage`.
     const transferList = [port2] as RunOptions["transferList"];
     shard.pool.run(start, { transferList }).then(
@@ -221,6 +250,7 @@ export class Workers implements Publisher {
     shard.listeners = [];
     shard.applied.clear();
     this.#sums.end(shard.index);
+    this.decisions.ended(shard.index);
     shard.ended.resolve();
     if (this.#phase === "running") this.#restart(shard, error);
     else if (this.#phase === "draining" && error !== undefined) {
@@ -245,7 +275,7 @@ export class Workers implements Publisher {
   }
 
   #received(shard: Shard, message: ToMain): void {
-    const { log, onDiscover, onUsed } = this.#options;
+    const { log, onDiscover, onPortWanted, onUsed, onKeysWanted } = this.#options;
     switch (message.kind) {
       case "listening":
         shard.listeners = message.listeners;
@@ -256,8 +286,14 @@ export class Workers implements Publisher {
       case "discover":
         onDiscover(message.target);
         return;
+      case "port-wanted":
+        onPortWanted(message.port);
+        return;
       case "used":
         onUsed(message.targets);
+        return;
+      case "keys-wanted":
+        onKeysWanted(message.source);
         return;
       case "applied":
         shard.applied.set(message.scope, message.revision);
@@ -266,6 +302,12 @@ export class Workers implements Publisher {
         if (!this.#sums.announce(shard.index, message.series)) {
           log.error("series_refused", { shard: shard.index, series: message.series });
         }
+        return;
+      case "decision":
+        this.decisions.received(message.ask, message.answer);
+        return;
+      case "notice":
+        log.warn(message.event, { shard: shard.index, ...message.fields });
         return;
       case "drained":
         shard.aborted = message.aborted;

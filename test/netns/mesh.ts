@@ -20,8 +20,10 @@ const tokenLifetimeSeconds = 3_600;
 const relay = fileURLToPath(new URL("control-relay.ts", import.meta.url));
 
 export type SidecarOptions = {
-  /** Ports of the application: it listens on 127.0.0.1, the sidecar on the pod's address. */
+  /** Explicit mode, ports of the application: it listens on 127.0.0.1, the sidecar on the pod's address. */
   readonly forwards?: readonly number[];
+  /** Redirect rules lead all connections of the pod through the sidecar. */
+  readonly isTransparent?: boolean;
   readonly env?: Readonly<Record<string, string>>;
 };
 
@@ -106,9 +108,9 @@ export class TestNetnsMesh implements AsyncDisposable {
     return added;
   }
 
-  /** The sidecar of a pod, in explicit mode. Resolves when `weft await` says so. */
+  /** The sidecar of a pod. Resolves when `weft await` says so. */
   async startSidecar(pod: Pod, options: SidecarOptions = {}): Promise<Running> {
-    const { forwards = [], env = {} } = options;
+    const { forwards = [], isTransparent = false, env = {} } = options;
     const { folder } = this.node;
     const relayed = [
       `${this.policyPod.ip4}:${ports.policy}`,
@@ -116,6 +118,10 @@ export class TestNetnsMesh implements AsyncDisposable {
       `${this.identityPod.ip4}:${ports.identity}`,
     ];
     await pod.start("sidecar", [process.execPath, relay, ...relayed]).untilSays(/relaying/);
+    if (isTransparent) {
+      const rules = await pod.init();
+      if (rules.code !== 0) throw new Error(`No redirect rules for ${pod.name}: ${rules.err}`);
+    }
     const tokenFile = path.join(folder, `${pod.name}.jwt`);
     writeFileSync(tokenFile, this.#token(pod));
     const sidecar = pod.start("sidecar", [...weft, "sidecar"], {
@@ -129,6 +135,7 @@ export class TestNetnsMesh implements AsyncDisposable {
       WEFT_INBOUND_FORWARDS: forwards
         .map((port) => `${pod.ip4}:${port}=127.0.0.1:${port}`)
         .join(","),
+      ...(isTransparent ? { WEFT_INBOUND_IPS: `${pod.ip4},${pod.ip6}` } : {}),
       WEFT_WORKERS: "1",
       WEFT_SHUTDOWN_GRACE_PERIOD: "5s",
       ...env,

@@ -203,6 +203,34 @@ test("acceptInbound() passes TLS for another name through untouched", async (t) 
   server.close();
 });
 
+test("acceptInbound() ends TLS for its own name in any case of letters", async (t) => {
+  await using origin = await EchoOrigin.start("app");
+  await using shard = await sidecarOf(origin.port, admitting(identities("frontend.demo.id")));
+  using client = await RawClient.openTls(shard.port(), {
+    ...contextOptions(frontend),
+    servername: "WEB.Demo.Id",
+    checkServerIdentity: () => undefined,
+  });
+  t.is((await client.send(get).response()).status, 200);
+});
+
+for (const servername of ["web.demo.id.", "web.demo", "x.web.demo.id", ""]) {
+  test(`acceptInbound() takes TLS for ${JSON.stringify(servername)} as the application's, and the client as nobody`, async (t) => {
+    await using origin = await RawOrigin.start(() => {});
+    await using shard = await sidecarOf(origin.port, admitting(identities("frontend.demo.id")));
+    const socket = tlsConnect({
+      ...contextOptions(frontend),
+      host: "127.0.0.1",
+      port: shard.port(),
+      servername,
+    });
+    using client = new RawClient(socket);
+    await client.closed();
+    t.is(origin.sockets.length, 0);
+    t.is(shard.count("inbound_tcp_authz_deny_total", { srv_name: "web" }), 1);
+  });
+}
+
 test("acceptInbound() refuses a client that begins to speak and does not go on", async (t) => {
   await using shard = await sidecarOf(deadPort, admitting(anybody), {
     limits: { detectTimeoutMs: 100 },

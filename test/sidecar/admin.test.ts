@@ -52,7 +52,7 @@ class Rig implements AsyncDisposable {
         WEFT_IDENTITY_TRUST_ANCHORS: plane.trustAnchors,
         WEFT_IDENTITY_TOKEN_FILE: tokenFile,
       },
-      2,
+      { cores: 2, hasIpv6: false },
     );
     if (!config.ok) throw new Error(describeFaults(config.faults));
     const free = { host: "127.0.0.1", port: 0 };

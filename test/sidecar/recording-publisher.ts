@@ -26,6 +26,10 @@ export class RecordingPublisher implements Publisher {
     this.#record({ kind: "drop-endpoints", authority });
   }
 
+  dropInbound(port: number): void {
+    this.#record({ kind: "drop-inbound", port });
+  }
+
   /** The first that matches, now or later. Those before it are forgotten, so that the next call finds the next. */
   async next<K extends Published["kind"]>(
     kind: K,

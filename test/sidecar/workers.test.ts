@@ -164,6 +164,7 @@ async function startPool({ count, module = "./shard.ts", wait = true, ...more }:
     log,
     surroundings: systemSurroundings,
     onDiscover: more.onDiscover ?? (() => undefined),
+    onPortWanted: () => undefined,
     onUsed: () => undefined,
     onKeysWanted: () => undefined,
   });
