@@ -1,11 +1,13 @@
 /** `weft policy`: settings → watched source → policy, destination and admin ports → a signal → the end. */
 import { fileURLToPath } from "node:url";
 import { formatAddress } from "../config/env.ts";
-import { readPolicyServiceConfig } from "../config/policy-service.ts";
-import { describeFaults } from "../core/std/result.ts";
+import { readPolicyServiceConfig, type ServiceIdentity } from "../config/policy-service.ts";
+import { describeFaults, type Result } from "../core/std/result.ts";
+import { MeshServerCredentials } from "../edge/grpc/mesh-credentials.ts";
+import { type RunningIdentity, startServiceIdentity } from "../edge/identity/service-identity.ts";
 import { awaitStop } from "../edge/process/signal.ts";
 import { loadSchemas } from "../edge/schema/schema-set.ts";
-import { makeLog } from "../edge/telemetry/log.ts";
+import { type Log, makeLog } from "../edge/telemetry/log.ts";
 import { startPolicyService } from "../policy-service/service.ts";
 import { parseSource } from "../policy-service/source.ts";
 
@@ -30,10 +32,15 @@ export async function runPolicyService(
     makeLog({ level: "info", name }).error("config_invalid", { faults: describeFaults(faults) });
     return unusable;
   }
-  const { policy, destination, admin, logLevel, ...settings } = config.value;
+  const { policy, destination, admin, logLevel, identity, ...settings } = config.value;
   const log = makeLog({ level: logLevel, name });
   // Signals count from here on: one that comes while the ports open must not end the process halfway.
   const stopped = awaitStop();
+  const own = identity === undefined ? undefined : startIdentity(identity, log);
+  if (own?.ok === false) {
+    log.error("config_invalid", { faults: `trust anchors: ${describeFaults(own.faults)}` });
+    return unusable;
+  }
   const service = await startPolicyService({
     source: source.value,
     policyAddress: formatAddress(policy),
@@ -42,8 +49,11 @@ export async function runPolicyService(
     settings,
     schemas: loadSchemas(crdDir),
     log,
+    credentials:
+      own === undefined ? undefined : new MeshServerCredentials(own.value.shown, "required"),
   });
   if (!service.ok) {
+    own?.value.close();
     log.error("policy_not_served", { faults: describeFaults(service.faults) });
     return failed;
   }
@@ -58,6 +68,12 @@ export async function runPolicyService(
   const signal = await stopped;
   log.info("stopping", { signal });
   await close(drainMs);
+  own?.value.close();
   log.info("stopped");
   return 0;
+}
+
+function startIdentity(identity: ServiceIdentity, log: Log): Result<RunningIdentity> {
+  const { identityService, ...rest } = identity;
+  return startServiceIdentity({ ...rest, identityAddress: formatAddress(identityService), log });
 }

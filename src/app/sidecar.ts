@@ -1,11 +1,18 @@
 /** `weft sidecar`, main thread: settings → ports → workers → identity → watches → ready → a signal → drain → the end. */
 import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, networkInterfaces } from "node:os";
+import type { SecureContext } from "node:tls";
 import { type Address, type Environment, formatAddress } from "../config/env.ts";
 import { readSidecarConfig, type SidecarConfig } from "../config/sidecar.ts";
 import { describeFaults } from "../core/std/result.ts";
 import { type GrpcChannel, openChannel } from "../edge/grpc/client.ts";
+import type { ChannelTls } from "../edge/grpc/mesh-credentials.ts";
+import { CredentialSlot } from "../edge/identity/credential-slot.ts";
+import { type IdentityRotation, rotateIdentity } from "../edge/identity/rotate-identity.ts";
+import { watchAnchors } from "../edge/identity/trust-anchors.ts";
+import { fetchKeySet, readKeySetFile } from "../edge/jwt/read-key-set.ts";
 import { makeLookUp } from "../edge/net/dns.ts";
+import { anchorsContext } from "../edge/net/mesh-tls.ts";
 import { type Admin, startAdmin } from "../edge/process/admin.ts";
 import { awaitStop } from "../edge/process/signal.ts";
 import { type Log, makeLog } from "../edge/telemetry/log.ts";
@@ -14,8 +21,8 @@ import { adminPages } from "../sidecar/admin.ts";
 import { ControlService } from "../sidecar/control-service.ts";
 import { Discovery } from "../sidecar/discovery.ts";
 import { isLoopback } from "../sidecar/follow-hosts.ts";
+import { KeyFollower } from "../sidecar/follow-keys.ts";
 import { settleListenPorts } from "../sidecar/listen-ports.ts";
-import { rotateIdentity } from "../sidecar/rotate-identity.ts";
 import { missingIn, type SidecarView } from "../sidecar/sidecar-view.ts";
 import { every, systemSurroundings as surroundings } from "../sidecar/surroundings.ts";
 import { EndpointWatches } from "../sidecar/watch-endpoints.ts";
@@ -39,7 +46,8 @@ const manifest: { readonly version: string } = JSON.parse(
 );
 
 export async function runSidecar(environment: Environment): Promise<number> {
-  const read = readSidecarConfig(environment, availableParallelism());
+  const cores = availableParallelism();
+  const read = readSidecarConfig(environment, { cores, hasIpv6: hasIpv6() });
   if (!read.ok) return invalid(describeFaults(read.faults));
   const config = read.value;
   const anchors = parseTrustAnchors(config.trustAnchors);
@@ -75,7 +83,7 @@ export async function runSidecar(environment: Environment): Promise<number> {
   await Promise.race([workers.allStarted, gaveUp, stopped]);
   await ports.value.release();
   const callOffReady = whenReady(sidecar.view, () => {
-    log.info("ready", boundAddresses(ports.value.addresses, admin.value));
+    log.info("ready", boundAddresses(config, ports.value.addresses, admin.value));
   });
 
   const end = await Promise.race([stopped, gaveUp]);
@@ -93,14 +101,21 @@ function invalid(faults: string): number {
   return unusable;
 }
 
+/** Node.js lists loopback only where it is up, which it is not for a family that was switched off. */
+function hasIpv6(): boolean {
+  return Object.values(networkInterfaces()).some((addresses = []) =>
+    addresses.some(({ address }) => address === "::1"),
+  );
+}
+
 function listenAddresses(config: SidecarConfig): readonly Address[] {
   const { outboundListen, inboundListen, inboundForwards } = config;
-  return [outboundListen, inboundListen, ...inboundForwards.map(({ listen }) => listen)];
+  return [...outboundListen, inboundListen, ...inboundForwards.map(({ listen }) => listen)];
 }
 
 /** The addresses stand in the order of `listenAddresses`. */
 function workerSettings(config: SidecarConfig, addresses: readonly Address[]): WorkerSettings {
-  const kinds = ["outbound", "inbound-mesh"] as const;
+  const kinds = [...config.outboundListen.map(() => "outbound" as const), "inbound-mesh" as const];
   return {
     listeners: addresses.map((address, at) => ({ kind: kinds[at] ?? "inbound-port", ...address })),
     forwards: config.inboundForwards.map(({ application }, at) => ({
@@ -108,10 +123,13 @@ function workerSettings(config: SidecarConfig, addresses: readonly Address[]): W
       host: application.host,
       hostPort: application.port,
     })),
+    ...(config.redirect === undefined ? {} : { redirect: config.redirect }),
     clusterDomain: config.clusterDomain,
     namespace: config.workload.namespace,
     workers: config.workers,
     limits: config.limits,
+    decisionHeader: config.decisionHeader,
+    accessLog: config.accessLog,
   };
 }
 
@@ -131,13 +149,8 @@ export type Sidecar = { readonly view: SidecarView; readonly close: () => Promis
 export function assembleSidecar(config: SidecarConfig, parts: SidecarParts): Sidecar {
   const { anchors, addresses, log, entry } = parts;
   const settings = workerSettings(config, addresses);
-  const policy = new ControlService("policy", formatAddress(config.policyService), log);
-  const destination = new ControlService(
-    "destination",
-    formatAddress(config.destinationService),
-    log,
-  );
-  const channel: GrpcChannel = openChannel(formatAddress(config.identityService));
+  const plane = openControlPlane(config, anchors, log);
+  const { policy, destination } = plane;
   const workers = new Workers({
     entry,
     count: config.workers,
@@ -145,9 +158,16 @@ export function assembleSidecar(config: SidecarConfig, parts: SidecarParts): Sid
     log,
     surroundings,
     onDiscover: (target) => discovery.discover(target),
+    onPortWanted: (port) => inbound.want(port),
     onUsed: (targets) => discovery.used(targets),
+    onKeysWanted: (source) => keys.want(source),
   });
   const told = { surroundings, publisher: workers, log };
+  const keys = new KeyFollower({
+    ...told,
+    read: ({ from, location }) =>
+      from === "file" ? readKeySetFile(location) : fetchKeySet(location),
+  });
   const endpoints = new EndpointWatches({
     ...told,
     service: destination,
@@ -158,19 +178,117 @@ export function assembleSidecar(config: SidecarConfig, parts: SidecarParts): Sid
   });
   const workload = config.workloadText;
   const idleMs = config.discoveryIdleMs;
-  const discovery = new Discovery({ ...told, service: policy, endpoints, workload, idleMs });
-  const { identityName, tokenFile } = config;
-  const trusted = { name: identityName, trustAnchors: anchors, tokenFile, channel };
-  const identity = rotateIdentity({ ...told, ...trusted });
-  const ports = settings.forwards.map(({ port }) => port);
-  const inbound = watchInbound({ ...told, service: policy, workload }, ports);
+  const discovery = new Discovery({
+    ...told,
+    service: policy,
+    endpoints,
+    profiles: { service: destination, context: config.destinationContext },
+    workload,
+    idleMs,
+  });
+  const identity = startIdentity(config, { plane, anchors, workers, log });
+  const ports = new Set([...settings.forwards.map(({ port }) => port), ...config.inboundPorts]);
+  const inbound = watchInbound(
+    {
+      ...told,
+      service: policy,
+      workload,
+      onTable: (port, table) => keys.follow(port, table),
+    },
+    ports,
+  );
   const services = [policy, destination];
   const seen = { services, workers, identity, inbound, discovery, endpoints };
   return {
     view: { version: manifest.version, surroundings, ...seen },
     async close() {
-      for (const one of [identity, inbound, discovery, ...services, channel]) one.close();
+      for (const one of [identity, inbound, keys, discovery, ...services, plane.identity])
+        one.close();
       await workers.close();
+    },
+  };
+}
+
+type ControlPlane = {
+  readonly policy: ControlService;
+  readonly destination: ControlService;
+  readonly identity: GrpcChannel;
+  /** What we prove ourselves with to the first two. */
+  readonly shown: CredentialSlot;
+  /** Other trust anchors from the next connection on. */
+  readonly trust: (anchors: readonly string[]) => void;
+};
+
+function openControlPlane(
+  config: SidecarConfig,
+  anchors: readonly string[],
+  log: Log,
+): ControlPlane {
+  const { serviceNames } = config;
+  const shown = new CredentialSlot();
+  let trusted = anchors;
+  const withOurs = (): Promise<SecureContext> => shown.context();
+  // Who asks for a first certificate has none to show.
+  const without = async (): Promise<SecureContext> => anchorsContext(trusted.join(""));
+  const open = (
+    address: Address,
+    serverName: string | undefined,
+    context: ChannelTls["context"],
+  ): GrpcChannel =>
+    openChannel(formatAddress(address), {
+      tls: serverName === undefined ? undefined : { serverName, context },
+    });
+  const policy = open(config.policyService, serviceNames.policy, withOurs);
+  const destination = open(config.destinationService, serviceNames.destination, withOurs);
+  return {
+    policy: new ControlService("policy", policy, log),
+    destination: new ControlService("destination", destination, log),
+    identity: open(config.identityService, serviceNames.identity, without),
+    shown,
+    trust: (newer) => {
+      trusted = newer;
+    },
+  };
+}
+
+type IdentityParts = {
+  readonly plane: ControlPlane;
+  readonly anchors: readonly string[];
+  readonly workers: Workers;
+  readonly log: Log;
+};
+
+function startIdentity(
+  config: SidecarConfig,
+  { plane, anchors, workers, log }: IdentityParts,
+): IdentityRotation {
+  const { identityName: name, tokenFile, trustAnchorsFile: file, trustAnchors: text } = config;
+  const rotation = rotateIdentity({
+    surroundings,
+    log,
+    name,
+    trustAnchors: anchors,
+    tokenFile,
+    channel: plane.identity,
+    publish: (credentials) => {
+      const revision = workers.nextRevision();
+      workers.publish({ kind: "identity", revision, name, ...credentials });
+      plane.shown.put(credentials);
+      return revision;
+    },
+  });
+  const onChange = (newer: readonly string[]): void => {
+    plane.trust(newer);
+    rotation.trust(newer);
+  };
+  const { timers } = surroundings;
+  // Anchors that came in the environment stay what they are.
+  const stop = file === undefined ? undefined : watchAnchors({ file, text, timers, log, onChange });
+  return {
+    ...rotation,
+    close() {
+      stop?.();
+      rotation.close();
     },
   };
 }
@@ -185,7 +303,13 @@ function whenReady(view: SidecarView, callback: () => void): () => void {
   return () => callOff();
 }
 
-function boundAddresses(addresses: readonly Address[], admin: Admin): Record<string, unknown> {
-  const [outbound, inbound, ...forwards] = addresses.map(formatAddress);
+function boundAddresses(
+  { outboundListen }: SidecarConfig,
+  addresses: readonly Address[],
+  admin: Admin,
+): Record<string, unknown> {
+  const texts = addresses.map(formatAddress);
+  const [inbound, ...forwards] = texts.slice(outboundListen.length);
+  const outbound = texts.slice(0, outboundListen.length).join(",");
   return { outbound, inbound, forwards, admin: formatAddress(admin.address) };
 }

@@ -4,7 +4,7 @@ import { describeMeta } from "../core/model/meta.ts";
 import { metaOf } from "../core/resolve/object-meta.ts";
 import { fitsPort, refusalOfParent } from "../core/resolve/parent.ts";
 import { objectName, referenceKey } from "../core/resolve/store.ts";
-import type { HttpRoute } from "../core/resource/http-route.ts";
+import type { RequestRoute } from "../core/resource/http-route.ts";
 import type { OutboundTable } from "../core/table/outbound.ts";
 import type { OutboundView } from "./explanation.ts";
 import type { World } from "./world.ts";
@@ -27,7 +27,7 @@ export function routesSetAside(
     .filter(({ route }) => !inForce.has(route));
 }
 
-function reasonOf({ store }: World, service: ServiceAuthority, route: HttpRoute): string {
+function reasonOf({ store }: World, service: ServiceAuthority, route: RequestRoute): string {
   const { namespace, name, port } = service;
   const key = referenceKey({ group: "", kind: "Service", namespace, name });
   const refs = route.parentRefs.filter((ref) => referenceKey(ref) === key);

@@ -12,7 +12,9 @@ import type {
 import type { InboundPolicy } from "../../src/core/model/inbound-policy.ts";
 import type { HostMatch, HttpMatch, PathMatch, ValueMatch } from "../../src/core/model/match.ts";
 import type { OpaqueRoute, OutboundPolicy } from "../../src/core/model/outbound-policy.ts";
+import type { RateLimit } from "../../src/core/model/rate-limit.ts";
 import { noTimeouts } from "../../src/core/model/timeouts.ts";
+import type { KeySource, TokenRule } from "../../src/core/model/token.ts";
 import { defaultDetectTimeoutMs } from "../../src/core/wire/inbound.ts";
 import { refusedOpaque } from "../../src/core/wire/outbound.ts";
 import { anyBackend, anyCidr, anyDurationMs, anyMeta, anyName } from "./backend.ts";
@@ -170,10 +172,51 @@ const network: fc.Arbitrary<Network> = fc.record({
   except: fc.array(anyCidr, { maxLength: 2 }),
 });
 
-export const anyAuthorization: fc.Arbitrary<Authorization> = fc.record({
+const keySource: fc.Arbitrary<KeySource> = fc.oneof(
+  fc.record({ from: fc.constant("inline" as const), jwks: fc.constantFrom("{}", '{"keys":[]}') }),
+  fc.record({
+    from: fc.constantFrom("file" as const, "url" as const),
+    location: fc.constantFrom("/keys.json", "https://login.example/keys"),
+    maxAgeMs: anyDurationMs,
+  }),
+);
+
+export const anyToken: fc.Arbitrary<TokenRule> = fc.record({
   meta: anyMeta,
-  networks: fc.array(network, { minLength: 1, maxLength: 2 }),
-  authentication: anyAuthentication,
+  issuer: anyName,
+  audiences: fc.array(anyName, { minLength: 1, maxLength: 2 }),
+  keys: keySource,
+  claims: fc.array(
+    fc.record({ name: anyName, values: fc.array(anyName, { minLength: 1, maxLength: 2 }) }),
+    { maxLength: 2 },
+  ),
+  place: fc.record({
+    in: fc.constantFrom("header" as const, "cookie" as const),
+    name: fc.constantFrom("authorization", "x-token"),
+  }),
+  forward: fc.boolean(),
+});
+
+export const anyAuthorization: fc.Arbitrary<Authorization> = fc.record(
+  {
+    meta: anyMeta,
+    networks: fc.array(network, { minLength: 1, maxLength: 2 }),
+    authentication: anyAuthentication,
+    tokens: fc.array(anyToken, { minLength: 1, maxLength: 2 }),
+  },
+  { requiredKeys: ["meta", "networks", "authentication"] },
+);
+
+const rate = fc.constantFrom(0, 1, 100, 4_294_967_295);
+
+const anyRateLimit: fc.Arbitrary<RateLimit> = fc.record({
+  meta: anyMeta,
+  totalPerSecond: rate,
+  identityPerSecond: rate,
+  overrides: fc.array(
+    fc.record({ perSecond: rate, identities: fc.array(anyName, { maxLength: 2 }) }),
+    { maxLength: 2 },
+  ),
 });
 
 const authorizations = fc.array(anyAuthorization, { maxLength: 3 });
@@ -200,18 +243,26 @@ const inboundBody = {
 };
 
 export const anyInboundPolicy: fc.Arbitrary<InboundPolicy> = fc.oneof(
-  fc.record({
-    protocol: fc.constant("detect" as const),
-    detectTimeoutMs: anyDurationMs,
-    ...inboundBody,
-    routes: fc.array(anyInboundRoute, { maxLength: 4 }),
-  }),
-  fc.record({
-    protocol: fc.constantFrom("http1" as const, "http2" as const),
-    detectTimeoutMs: fc.constant(defaultDetectTimeoutMs),
-    ...inboundBody,
-    routes: fc.array(anyInboundRoute, { maxLength: 4 }),
-  }),
+  fc.record(
+    {
+      protocol: fc.constant("detect" as const),
+      detectTimeoutMs: anyDurationMs,
+      ...inboundBody,
+      routes: fc.array(anyInboundRoute, { maxLength: 4 }),
+      rateLimit: anyRateLimit,
+    },
+    { requiredKeys: ["protocol", "detectTimeoutMs", "server", "authorizations", "routes"] },
+  ),
+  fc.record(
+    {
+      protocol: fc.constantFrom("http1" as const, "http2" as const),
+      detectTimeoutMs: fc.constant(defaultDetectTimeoutMs),
+      ...inboundBody,
+      routes: fc.array(anyInboundRoute, { maxLength: 4 }),
+      rateLimit: anyRateLimit,
+    },
+    { requiredKeys: ["protocol", "detectTimeoutMs", "server", "authorizations", "routes"] },
+  ),
   fc.record({
     protocol: fc.constantFrom("grpc" as const, "opaque" as const, "tls" as const),
     detectTimeoutMs: fc.constant(defaultDetectTimeoutMs),

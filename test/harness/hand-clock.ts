@@ -2,6 +2,8 @@
 import type { ShardClock } from "../../src/proxy/start-shard.ts";
 
 export class HandClock implements ShardClock {
+  /** Whether anything is timed. */
+  isTicking = false;
   #nowMs = 0;
   #tick: () => void = () => {};
 
@@ -15,8 +17,10 @@ export class HandClock implements ShardClock {
 
   start(tick: () => void): { stop(): void } {
     this.#tick = tick;
+    this.isTicking = true;
     return {
       stop: () => {
+        this.isTicking = false;
         this.#tick = () => {};
       },
     };

@@ -10,13 +10,18 @@ import type {
   ToMain,
   ToWorker,
   WorkerLimits,
+  WorkerSettings,
 } from "../../src/thread/messages.ts";
+import { rateLimitBytes } from "../../src/thread/rate-limits.ts";
 
 export type ShardInTestOptions = {
   readonly listeners?: readonly ListenerSettings[];
   readonly forwards?: readonly ForwardSettings[];
   readonly limits?: Partial<WorkerLimits>;
+  readonly settings?: Partial<Pick<WorkerSettings, "decisionHeader">>;
   readonly snapshots?: readonly ToWorker[];
+  /** What shards of one sidecar share. */
+  readonly rateLimits?: SharedArrayBuffer;
   /** In place of the machine's. */
   readonly clock?: ShardClock;
 };
@@ -42,8 +47,13 @@ export class ShardInTest implements AsyncDisposable {
           namespace: "demo",
           workers: 1,
           limits: { ...defaultLimits, ...limits },
+          decisionHeader: "errors",
+          accessLog: "off",
+          ...options.settings,
         },
+        decisionPrefix: "test",
         counters: test.counters,
+        rateLimits: options.rateLimits ?? new SharedArrayBuffer(rateLimitBytes),
         snapshots,
       },
       (message) => {

@@ -4,6 +4,7 @@ import { Piscina } from "piscina";
 import { defaultLimits } from "../../src/config/sidecar.ts";
 import { slotCapacity } from "../../src/thread/counters.ts";
 import type { ListenerSettings, ToMain, ToWorker, WorkerStart } from "../../src/thread/messages.ts";
+import { rateLimitBytes } from "../../src/thread/rate-limits.ts";
 
 type RunOptions = NonNullable<Parameters<Piscina["run"]>[1]>;
 
@@ -50,8 +51,12 @@ export class WorkersInTest implements AsyncDisposable {
         namespace: "demo",
         workers: 1,
         limits: defaultLimits,
+        decisionHeader: "errors",
+        accessLog: "off",
       },
+      decisionPrefix: "test",
       counters: new SharedArrayBuffer(slotCapacity * 8),
+      rateLimits: new SharedArrayBuffer(rateLimitBytes),
       snapshots,
       port: port2,
     };

@@ -7,7 +7,12 @@ import { toJson } from "@bufbuild/protobuf";
 import { parseAllDocuments, visit, Document as YamlDocument } from "yaml";
 import { normaliseAuthority, targetOf } from "../../src/core/model/authority.ts";
 import { describeMeta, type Meta } from "../../src/core/model/meta.ts";
-import { endpointStages, inboundStages, outboundStages } from "../../src/core/pipeline.ts";
+import {
+  endpointStages,
+  inboundStages,
+  outboundStages,
+  profileStages,
+} from "../../src/core/pipeline.ts";
 import type { Condition } from "../../src/core/resolve/conditions.ts";
 import { type ObjectStatus, resolveStatus } from "../../src/core/resolve/status.ts";
 import { buildStore, type Store } from "../../src/core/resolve/store.ts";
@@ -16,9 +21,13 @@ import type { ParentRef } from "../../src/core/resource/reference.ts";
 import type { Resource } from "../../src/core/resource/resource.ts";
 import { type Cidr, formatCidr } from "../../src/core/std/ip.ts";
 import { Secret } from "../../src/core/std/secret.ts";
-import { UpdateSchema } from "../../src/core/wire/gen/linkerd/destination_pb.ts";
+import {
+  DestinationProfileSchema,
+  UpdateSchema,
+} from "../../src/core/wire/gen/linkerd/destination_pb.ts";
 import { ServerSchema } from "../../src/core/wire/gen/linkerd/inbound_pb.ts";
 import { OutboundPolicySchema } from "../../src/core/wire/gen/linkerd/outbound_pb.ts";
+import type { OutboundQuestion } from "../../src/core/wire/outbound.ts";
 import { readObject } from "../../src/edge/files/read-object.ts";
 import { loadSchemas } from "../../src/edge/schema/schema-set.ts";
 import { admitsText, inboundLines, outboundLines } from "../core/resolve/summary.ts";
@@ -102,7 +111,19 @@ function outboundAnswer(
     stage("words", { of, protocol: model.protocol, rules: outboundLines(model) }),
     stage("model", { of, ...model }),
     stage("wire", { of, message: toJson(OutboundPolicySchema, wire), faults }),
+    ...profileAnswer(store, of, { workload, target }),
     stage("table", { of, ...table }),
+  ];
+}
+
+/** Only a ServiceProfile that somebody wrote has anything to tell. */
+function profileAnswer(store: Store, of: string, question: OutboundQuestion): readonly string[] {
+  const stages = profileStages(store, settings, question);
+  if ("unknown" in stages || stages.policy.model.source === undefined) return [];
+  const { model, wire, faults } = stages.policy;
+  return [
+    stage("profile", { of, ...model }),
+    stage("profile wire", { of, message: toJson(DestinationProfileSchema, wire), faults }),
   ];
 }
 

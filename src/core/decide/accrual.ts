@@ -54,6 +54,14 @@ export function isAvailable(state: Float64Array, at: number, nowMs: number): boo
   return phase === closed || (phase === open && nowMs >= (state[slot + untilSlot] ?? 0));
 }
 
+/** From when on the balancer may pick the endpoint, if nothing happens before. Infinite: not before the end of its probe. */
+export function availableAtMs(state: Float64Array, at: number): number {
+  const slot = at * accrualSlots;
+  const phase = state[slot + phaseSlot];
+  if (phase === closed) return 0;
+  return phase === open ? (state[slot + untilSlot] ?? 0) : Number.POSITIVE_INFINITY;
+}
+
 /** A request goes to an available endpoint. True: it is the one of the probation, and owes a call of `onResult` or `abandonProbe`. */
 export function beginTry(state: Float64Array, at: number): boolean {
   const slot = at * accrualSlots;

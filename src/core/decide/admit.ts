@@ -5,6 +5,7 @@ import { toFieldText } from "../std/field.ts";
 import { cidrContains, formatIp, type Ip } from "../std/ip.ts";
 import { unreachable } from "../std/unreachable.ts";
 import type { InboundTable } from "../table/inbound.ts";
+import { noToken, type TokenCheck } from "./token.ts";
 
 /** The other end of a connection. `identity` is the verified name in the client's certificate. */
 export type Peer = {
@@ -21,24 +22,41 @@ export const notAdmitted = -1;
 export const maxDenialText = 1_024;
 
 /** `route` is an index into `table.http.routes`. Answers with the index of the authorization that admits the request, or `notAdmitted`. */
-export function admitRequest(table: InboundTable, route: number, peer: Peer): number {
-  return firstThatAdmits(table, table.admits[route] ?? [], peer);
+export function admitRequest(
+  table: InboundTable,
+  route: number,
+  peer: Peer,
+  check: TokenCheck = noToken,
+): number {
+  return firstThatAdmits(table, table.admits[route] ?? [], peer, check);
 }
 
 /** The same for a connection whose bytes are not HTTP. */
 export function admitConnection(table: InboundTable, peer: Peer): number {
-  return firstThatAdmits(table, table.admitsConnection, peer);
+  return firstThatAdmits(table, table.admitsConnection, peer, noToken);
 }
 
 /** The first condition of an authorization that the client does not meet. */
-export type Obstacle = "network" | "tls" | "identity";
+export type Obstacle = "network" | "tls" | "identity" | "token";
 
 /** Undefined: the client is admitted. */
 export function findObstacle(
-  { networks, authentication }: Authorization,
+  authorization: Authorization,
   peer: Peer,
+  check: TokenCheck = noToken,
 ): Obstacle | undefined {
+  const { networks, tokens } = authorization;
   if (!networks.some((network) => networkContains(network, peer.ip))) return "network";
+  const obstacle = findClientObstacle(authorization, peer);
+  if (obstacle !== undefined || tokens === undefined) return obstacle;
+  // Last, because it is what costs most.
+  return tokens.every((rule) => check(rule) === undefined) ? undefined : "token";
+}
+
+function findClientObstacle(
+  { authentication }: Authorization,
+  peer: Peer,
+): "tls" | "identity" | undefined {
   switch (authentication.kind) {
     case "unauthenticated":
       return undefined;
@@ -65,6 +83,7 @@ export function explainDenial(
   table: InboundTable,
   candidates: readonly number[],
   peer: Peer,
+  check: TokenCheck = noToken,
 ): string {
   if (candidates.length === 0) {
     return toFieldText(`no authorization applies to ${serverName(table)}`, maxDenialText);
@@ -72,15 +91,20 @@ export function explainDenial(
   const obstacles = candidates.map((candidate) => {
     const authorization = table.authorizations[candidate];
     if (authorization === undefined) throw new Error(`The table has no entry ${candidate}`);
-    return obstacleText(authorization, peer);
+    return describeObstacle(authorization, peer, check);
   });
   return toFieldText(`client ${peerName(peer)} ${obstacles.join("; ")}`, maxDenialText);
 }
 
-function firstThatAdmits(table: InboundTable, candidates: readonly number[], peer: Peer): number {
+function firstThatAdmits(
+  table: InboundTable,
+  candidates: readonly number[],
+  peer: Peer,
+  check: TokenCheck,
+): number {
   for (const candidate of candidates) {
     const authorization = table.authorizations[candidate];
-    if (authorization !== undefined && findObstacle(authorization, peer) === undefined) {
+    if (authorization !== undefined && findObstacle(authorization, peer, check) === undefined) {
       return candidate;
     }
   }
@@ -97,18 +121,32 @@ function endsWithLabels(identity: string, suffix: string): boolean {
   return suffix.startsWith(".") && identity.endsWith(suffix) && !identity.includes("/");
 }
 
-function obstacleText(authorization: Authorization, peer: Peer): string {
+export function describeObstacle(
+  authorization: Authorization,
+  peer: Peer,
+  check: TokenCheck = noToken,
+): string {
   const name = describeMeta(authorization.meta);
-  switch (findObstacle(authorization, peer)) {
+  switch (findObstacle(authorization, peer, check)) {
     case "network":
       return `is not in the networks of ${name}`;
     case "tls":
       return `does not meet ${name}, which requires mutual TLS`;
     case "identity":
       return `is not among the identities of ${name}`;
+    case "token":
+      return `does not meet ${name}, which requires ${tokenFaults(authorization, check)}`;
     case undefined:
       return `is admitted by ${name}`;
   }
+}
+
+function tokenFaults({ tokens = [] }: Authorization, check: TokenCheck): string {
+  const [first] = tokens.flatMap((rule) => {
+    const reason = check(rule);
+    return reason === undefined ? [] : [`a token of ${describeMeta(rule.meta)} (${reason})`];
+  });
+  return first ?? "a token";
 }
 
 function peerName({ ip, tls, identity }: Peer): string {

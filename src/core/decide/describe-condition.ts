@@ -1,4 +1,4 @@
-/** The condition of a ServiceProfile's route for people: `all of (path matches /a, method is GET)`. */
+/** The condition of a route of a ServiceProfile or of gRPC for people: `all of (path matches /a, method is GET)`. */
 import type { ConditionEntry, HttpRouteTable } from "../table/http-route.ts";
 
 export function describeCondition(
@@ -10,6 +10,9 @@ export function describeCondition(
       return "every request";
     case "path":
       return `path matches ${table.patterns[condition.pattern] ?? ""}`;
+    case "rpc-service":
+    case "rpc-method":
+      return `${condition.kind === "rpc-service" ? "service" : "method"} matches ${table.patterns[condition.pattern] ?? ""}`;
     case "method":
       return `method is ${condition.method}`;
     case "not":

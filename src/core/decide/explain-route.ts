@@ -119,6 +119,8 @@ function unjudgedReason(loaded: LoadedRoutes, entry: MatchEntry): string {
 function patternsOf(condition: ConditionEntry): readonly number[] {
   switch (condition.kind) {
     case "path":
+    case "rpc-service":
+    case "rpc-method":
       return [condition.pattern];
     case "method":
       return [];
@@ -196,6 +198,8 @@ function pathText(source: MatchEntry | undefined): string {
 const criterionText: Readonly<Record<Criterion | "list", string>> = {
   unreadable: "it could not be read",
   host: "closer host",
+  "rpc-service": "closer service",
+  "rpc-method": "closer method",
   "path-kind": "Exact before PathPrefix before RegularExpression",
   "path-length": "longer path prefix",
   method: "has a method match",

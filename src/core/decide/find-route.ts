@@ -259,6 +259,9 @@ function judgeCondition(
   switch (condition.kind) {
     case "path":
       return judgePattern(loaded, condition.pattern, request.path);
+    case "rpc-service":
+    case "rpc-method":
+      return judgePattern(loaded, condition.pattern, rpcName(condition.kind, request.path));
     case "method":
       return condition.method === request.method ? yes : no;
     case "not":
@@ -275,6 +278,12 @@ function judgeCondition(
       return sum;
     }
   }
+}
+
+/** gRPC over HTTP/2, "Requests": the path is `/service/method`. The path of an entry with such a condition has made sure of that. */
+function rpcName(kind: "rpc-service" | "rpc-method", path: string): string {
+  const slash = path.lastIndexOf("/");
+  return kind === "rpc-service" ? path.slice(1, slash) : path.slice(slash + 1);
 }
 
 function negated(answer: number): number {

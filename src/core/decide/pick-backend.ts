@@ -1,6 +1,8 @@
 /** Which backend of a rule serves a request (Gateway API HTTPBackendRef.weight). */
 import type { OutboundRule } from "../table/outbound.ts";
 
+type Distributed = Pick<OutboundRule, "distribution" | "choices" | "totalWeight">;
+
 /** The rule has no backend, or none that takes traffic. */
 export const noBackend = -1;
 
@@ -8,7 +10,7 @@ export const noBackend = -1;
  * An index into `rule.choices`, or `noBackend`. The share of a choice is its weight divided by the sum; weight 0 is never picked. Of a rule that takes the first
  * backend that is ready this is the first one, and the caller goes on to the next while one is not ready. `random01` is from 0 to 1, without 1.
  */
-export function pickBackend(rule: OutboundRule, random01: number): number {
+export function pickBackend(rule: Distributed, random01: number): number {
   switch (rule.distribution) {
     case "empty":
       return noBackend;
@@ -19,7 +21,7 @@ export function pickBackend(rule: OutboundRule, random01: number): number {
   }
 }
 
-function pickByWeight({ choices, totalWeight }: OutboundRule, random01: number): number {
+function pickByWeight({ choices, totalWeight }: Distributed, random01: number): number {
   let rest = random01 * totalWeight;
   let last = noBackend;
   for (let at = 0; at < choices.length; at++) {

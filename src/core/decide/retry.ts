@@ -16,6 +16,8 @@ export type FinishedTry = {
   readonly tries: number;
   /** The status of the response, or why there is none. */
   readonly outcome: number | TryFailure;
+  /** Of the response to a gRPC request, when it is known: that of its head or trailers. */
+  readonly grpcCode?: number;
   /** The request has no body, or all of it so far is in the replay buffer. */
   readonly bodyReplayable: boolean;
   /** The client has seen a part of the response. */
@@ -71,7 +73,7 @@ const giveUp: Readonly<Record<NoRetryReason, RetryDecision>> = {
 };
 
 function reasonAgainst(retry: Retry, last: FinishedTry): NoRetryReason | undefined {
-  if (!isRetryable(retry, last.outcome)) return "not-listed";
+  if (!isRetryable(retry, last.outcome, last.grpcCode)) return "not-listed";
   if (last.responseStarted) return "response-started";
   if (last.tries > retry.limit) return "limit";
   if (!last.bodyReplayable) return "body-too-large";
@@ -80,8 +82,13 @@ function reasonAgainst(retry: Retry, last: FinishedTry): NoRetryReason | undefin
 }
 
 /** GEP-1731: what never became a response is retried whatever the list of statuses says. */
-export function isRetryable({ statuses }: Retry, outcome: number | TryFailure): boolean {
+export function isRetryable(
+  { statuses, grpcCodes = [] }: Retry,
+  outcome: number | TryFailure,
+  grpcCode?: number,
+): boolean {
   if (typeof outcome !== "number") return true;
+  if (grpcCode !== undefined && grpcCodes.includes(grpcCode)) return true;
   return statuses.some(({ start, end }) => outcome >= start && outcome <= end);
 }
 

@@ -27,6 +27,8 @@ export type FailureInjector = {
   readonly message: string;
   readonly numerator: number;
   readonly denominator: number;
+  /** What a gRPC client is told; absent: what `status` means there. */
+  readonly grpcStatus?: number;
 };
 
 /** Empty host and undefined path keep what the request had. */

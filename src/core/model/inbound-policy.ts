@@ -1,5 +1,6 @@
 import type { Authorization } from "./authorization.ts";
 import type { InboundHttpRoute } from "./http-route.ts";
+import type { RateLimit } from "./rate-limit.ts";
 
 /** What one port of a workload admits. */
 export type InboundPolicy = {
@@ -11,6 +12,8 @@ export type InboundPolicy = {
   readonly authorizations: readonly Authorization[];
   /** Empty: every request is judged by `authorizations` alone. */
   readonly routes: readonly InboundHttpRoute[];
+  /** Absent: requests are not counted. */
+  readonly rateLimit?: RateLimit;
 };
 
 export type ServerLabels = { readonly group: string; readonly kind: string; readonly name: string };

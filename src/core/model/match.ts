@@ -20,6 +20,8 @@ export type HttpMatch = {
   readonly method: string;
   /** What a ServiceProfile asks beside (linkerd.io/v1alpha2, `routes[].condition`). No message of a policy can carry it. */
   readonly condition?: RequestCondition;
+  /** Of a gRPC route: what `path` and `method` were made of, which decides its place among others (see rpc-match). */
+  readonly rpc?: RpcMatch;
   /**
    * Set when a part of the match could not be read: why. What is left then takes in more requests than was meant, so it ranks above every other
    * match and answers 500, lest a request that it was to catch be judged by a weaker rule.
@@ -27,12 +29,19 @@ export type HttpMatch = {
   readonly unreadable?: string;
 };
 
-/** `all` of nothing holds, `any` of nothing does not. A path pattern is a regular expression of the whole path. */
+/** `all` of nothing holds, `any` of nothing does not. A path pattern is a regular expression of the whole path; one of an RPC is one of a segment of it. */
 export type RequestCondition =
   | { readonly kind: "path"; readonly pattern: string }
   | { readonly kind: "method"; readonly method: string }
+  | { readonly kind: "rpc-service" | "rpc-method"; readonly pattern: string }
   | { readonly kind: "all" | "any"; readonly of: readonly RequestCondition[] }
   | { readonly kind: "not"; readonly of: RequestCondition };
+
+/** Gateway API GRPCMethodMatch: the two segments of the path of a gRPC request. */
+export type RpcMatch = { readonly service: RpcName; readonly method: RpcName };
+
+/** `any`: its value is empty. */
+export type RpcName = { readonly kind: "any" | "exact" | "regex"; readonly value: string };
 
 /** `suffix` holds the labels of `*.example.com` without the star: `example.com`. */
 export type HostMatch = {

@@ -27,10 +27,11 @@ export function resourceMeta(
   return { section: "", port: 0, ...ref, type: "resource" };
 }
 
-/** For people: `HTTPRoute demo/alternative`, `Service demo/backend-a:8080`, `default all-unauthenticated`. */
+/** For people: `HTTPRoute demo/alternative`, `Service demo/backend-a:8080`, `ServiceProfile demo/a.demo.svc.cluster.local "GET /"`, `default all-unauthenticated`. */
 export function describeMeta(meta: Meta): string {
   if (meta.type === "default") return `default ${meta.name}`;
   const namespace = meta.namespace === "" ? "" : `${meta.namespace}/`;
   const port = meta.port === 0 ? "" : `:${meta.port}`;
-  return `${meta.kind} ${namespace}${meta.name}${port}`;
+  const section = meta.section === "" ? "" : ` ${JSON.stringify(meta.section)}`;
+  return `${meta.kind} ${namespace}${meta.name}${port}${section}`;
 }

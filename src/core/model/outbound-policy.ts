@@ -1,6 +1,7 @@
 import type { FailureAccrual } from "./accrual.ts";
 import type { Distribution } from "./backend.ts";
 import type { OutboundHttpRoute } from "./http-route.ts";
+import type { HostMatch } from "./match.ts";
 import type { Meta } from "./meta.ts";
 
 /** What a client's sidecar does with traffic to one destination. */
@@ -18,6 +19,14 @@ export type OutboundPolicy = {
   /** Undefined: endpoints are never taken out because of their answers. */
   readonly accrual: FailureAccrual | undefined;
   readonly opaque: OpaqueRoute;
+  /** Of the protocol `tls`: by server name, in policy order. Absent: `opaque` takes every connection. */
+  readonly tlsRoutes?: readonly TlsRoute[];
+};
+
+/** TLS that the application ends. */
+export type TlsRoute = OpaqueRoute & {
+  /** Empty: any name, and none. */
+  readonly snis: readonly HostMatch[];
 };
 
 export type OpaqueRoute = {

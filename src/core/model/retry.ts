@@ -6,12 +6,16 @@ export type Retry = {
   readonly limit: number;
   /** Inclusive ranges of response statuses. Refused, reset and timed-out tries are retried whatever these say. */
   readonly statuses: readonly StatusRange[];
+  /** Of a gRPC route: the codes in `grpc-status` that are retried, whether they come in the head or in the trailers. */
+  readonly grpcCodes?: readonly number[];
   /** Wait for the head of one try's response; 0: no limit. The last try has none. */
   readonly perTryMs: number;
   readonly backoff: Backoff;
   /** A request with a longer body is not sent again. */
   readonly maxBodyBytes: number;
   readonly budget: RetryBudget;
+  /** Every rule of the policy that says so draws on one budget, as the routes of a ServiceProfile do. No message of a policy can carry it. */
+  readonly sharesBudget?: true;
 };
 
 /** Grows from the smallest to the largest; up to `jitter` of it is added, so a wait is never shorter than asked for. */

@@ -2,10 +2,12 @@
 import { formatServiceAuthority } from "../model/authority.ts";
 import type { Backend, PeakEwma } from "../model/backend.ts";
 import { type Meta, resourceMeta } from "../model/meta.ts";
+import type { EgressNetwork } from "../resource/egress-network.ts";
 import type { BackendRef } from "../resource/reference.ts";
 import type { Service, ServicePort } from "../resource/service.ts";
 import { describeBroken } from "./broken.ts";
 import { kgatewayGroup, resolveKgatewayBackend } from "./kgateway-backend.ts";
+import type { Cargo } from "./parent.ts";
 import { type Problem, unresolved } from "./problem.ts";
 import type { ResolveSettings } from "./settings.ts";
 import { findBroken, objectName, type Store } from "./store.ts";
@@ -24,6 +26,10 @@ export type BackendContext = {
   readonly namespace: string;
   /** How endpoints are weighed, as the parent Service has it. */
   readonly load: PeakEwma;
+  /** The EgressNetwork that the route has as its parent: the one that may be a backend, which is where the client was going. */
+  readonly egress?: { readonly network: EgressNetwork; readonly backend: Backend } | undefined;
+  /** Of routes of connections, for which ports may be opaque. */
+  readonly cargo?: Cargo;
 };
 
 export type Target =
@@ -34,7 +40,7 @@ export type Target =
     }
   | { readonly problem: Problem };
 
-export function isOpaquePort(port: ServicePort | undefined): boolean {
+export function isOpaquePort(port: Pick<ServicePort, "appProtocol"> | undefined): boolean {
   return port?.appProtocol !== undefined && opaqueAppProtocols.has(port.appProtocol);
 }
 
@@ -74,15 +80,31 @@ export function serviceBackend(
  * them in `l5d-proxy-error`.
  */
 export function findBackend(context: BackendContext, ref: BackendRef, parameter?: string): Target {
-  if (ref.group === kgatewayGroup && ref.kind === "Backend") {
+  if (ref.group === kgatewayGroup && ref.kind === "Backend" && context.cargo !== "connections") {
     const found = resolveKgatewayBackend(context, ref, parameter);
     return "problem" in found ? found : { ...found, service: undefined };
+  }
+  if (ref.group === "policy.linkerd.io" && ref.kind === "EgressNetwork") {
+    return findEgress(context, ref);
   }
   if (ref.group !== "" || ref.kind !== "Service") {
     const type = `${ref.group || coreGroup} ${ref.kind}`;
     return { problem: unresolved("InvalidKind", `unsupported backend type ${type}`) };
   }
   return findService(context, ref);
+}
+
+/** Linkerd: only a route of an EgressNetwork has the address that it stands for. */
+function findEgress({ egress, store }: BackendContext, ref: BackendRef): Target {
+  const name = objectName(ref);
+  if (egress !== undefined && objectName(egress.network.meta) === name) {
+    return { backend: egress.backend, service: undefined };
+  }
+  const exists = store.egressNetworks.has(name);
+  const problem = exists
+    ? unresolved("InvalidKind", `EgressNetwork ${name} is a backend only where it is the parent`)
+    : unresolved("BackendNotFound", `EgressNetwork not found ${ref.name}`);
+  return { problem };
 }
 
 function findService(context: BackendContext, ref: BackendRef): Target {
@@ -106,6 +128,9 @@ function findService(context: BackendContext, ref: BackendRef): Target {
     return refuse("BackendNotFound", `port ${ref.port} not found on Service ${ref.name}`);
   }
   const where = `port ${ref.port} of Service ${ref.name}`;
+  if (context.cargo === "connections") {
+    return { backend: serviceBackend(context, service, ref.port), service };
+  }
   if (isOpaquePort(port)) {
     return refuse("UnsupportedProtocol", `${where} is not HTTP (appProtocol ${port?.appProtocol})`);
   }

@@ -3,19 +3,27 @@
  * changes a policy; policy and status are both made from the same problems.
  */
 import type { BrokenResource } from "../resource/broken.ts";
-import type { HttpRoute } from "../resource/http-route.ts";
+import type { EgressNetwork } from "../resource/egress-network.ts";
+import type { RequestRoute } from "../resource/http-route.ts";
 import type { ParentRef } from "../resource/reference.ts";
+import type { StreamRoute } from "../resource/stream-route.ts";
+import { conflictOf } from "./attachment.ts";
 import { describeBroken } from "./broken.ts";
+import { overlapOf } from "./egress.ts";
 import {
+  backendContext,
+  egressContext,
+  type OutboundContext,
   outboundContext,
   resolveInboundRule,
   resolveOutboundRules,
   unusedFields,
 } from "./http-route.ts";
-import { parentKind, refusalOfParent } from "./parent.ts";
+import { type Cargo, parentKind, refusalOfParent } from "./parent.ts";
 import { joinMessages, type Problem } from "./problem.ts";
 import type { ResolveSettings } from "./settings.ts";
 import { objectName, type Store } from "./store.ts";
+import { resolveStreamBackends, unusedStreamFields } from "./stream-route.ts";
 
 export type Condition = {
   readonly type: "Accepted" | "ResolvedRefs" | "PartiallyInvalid";
@@ -51,21 +59,57 @@ export function condition(generation: number, verdict: Verdict): Condition {
 export function routeConditions(
   store: Store,
   settings: ResolveSettings,
-  route: HttpRoute,
+  route: RequestRoute | StreamRoute,
 ): readonly ParentConditions[] {
+  const cargo = isStream(route) ? "connections" : "requests";
   return route.parentRefs
     .filter((parentRef) => parentKind(parentRef) !== "gateway")
     .map((parentRef) => {
-      const refusal = refusalOfParent(store, parentRef, route.meta.namespace);
       const verdicts =
-        refusal === undefined
-          ? attachedVerdicts(store, settings, { route, parentRef })
-          : [notAccepted("NoMatchingParent", refusal)];
+        refusalOf(store, settings, { route, parentRef, cargo }) ??
+        (isStream(route)
+          ? streamVerdicts(store, settings, { route, parentRef })
+          : attachedVerdicts(store, settings, { route, parentRef }));
       return {
         parentRef,
         conditions: verdicts.map((verdict) => condition(route.meta.generation, verdict)),
       };
     });
+}
+
+function isStream(route: RequestRoute | StreamRoute): route is StreamRoute {
+  return route.kind === "TCPRoute" || route.kind === "TLSRoute";
+}
+
+/** Undefined: the route is in force at the parent. */
+function refusalOf(
+  store: Store,
+  settings: ResolveSettings,
+  {
+    route,
+    parentRef,
+    cargo,
+  }: {
+    readonly route: RequestRoute | StreamRoute;
+    readonly parentRef: ParentRef;
+    readonly cargo: Cargo;
+  },
+): readonly Verdict[] | undefined {
+  const refusal = refusalOfParent(store, parentRef, route.meta.namespace, cargo);
+  if (refusal !== undefined) return [notAccepted("NoMatchingParent", refusal)];
+  const network = egressOf(store, parentRef);
+  const overlap = network && overlapOf(settings, network);
+  if (overlap !== undefined) {
+    const message = `EgressNetwork ${objectName(parentRef)} is not accepted: ${overlap}`;
+    return [notAccepted("NoMatchingParent", message)];
+  }
+  const conflict = conflictOf(store, route, parentRef);
+  // GEP-1294 names the reason; Gateway API has no constant for it.
+  return conflict === undefined ? undefined : [notAccepted("Conflicted", conflict)];
+}
+
+function egressOf(store: Store, ref: ParentRef): EgressNetwork | undefined {
+  return parentKind(ref) === "egress" ? store.egressNetworks.get(objectName(ref)) : undefined;
 }
 
 export function brokenRouteConditions(
@@ -84,7 +128,9 @@ export function notAccepted(reason: string, message: string): Verdict {
   return { type: "Accepted", status: "False", reason, message };
 }
 
-type Attached = { readonly route: HttpRoute; readonly parentRef: ParentRef };
+type Attached = { readonly route: RequestRoute; readonly parentRef: ParentRef };
+
+type AttachedStream = { readonly route: StreamRoute; readonly parentRef: ParentRef };
 
 function attachedVerdicts(
   store: Store,
@@ -94,7 +140,9 @@ function attachedVerdicts(
   const direction = parentKind(attached.parentRef) === "server" ? "inbound" : "outbound";
   const problems =
     direction === "inbound"
-      ? attached.route.rules.map((rule) => resolveInboundRule(settings, rule).problems)
+      ? attached.route.rules.map(
+          (rule) => resolveInboundRule(settings, rule, attached.route.kind).problems,
+        )
       : outboundProblems(store, settings, attached);
   const unused = unusedFields(attached.route, direction);
   const note = unused.length === 0 ? "" : `without effect here: ${unused.join(", ")}`;
@@ -106,11 +154,36 @@ function outboundProblems(
   settings: ResolveSettings,
   { route, parentRef }: Attached,
 ): readonly (readonly Problem[])[] {
-  const service = store.services.get(objectName(parentRef));
-  if (service === undefined) return [];
-  // No problem depends on the port of the parent.
-  const context = outboundContext(store, settings, service, parentRef.port ?? 0);
+  const context = contextOf(store, settings, parentRef);
+  if (context === undefined) return [];
   return resolveOutboundRules(context, route).map((rule) => rule.problems);
+}
+
+function streamVerdicts(
+  store: Store,
+  settings: ResolveSettings,
+  { route, parentRef }: AttachedStream,
+): readonly Verdict[] {
+  const context = contextOf(store, settings, parentRef);
+  if (context === undefined) return [];
+  const { problems } = resolveStreamBackends(backendContext(context, route.meta.namespace), route);
+  const unused = unusedStreamFields(route);
+  const message = unused.length === 0 ? "" : `without effect here: ${unused.join(", ")}`;
+  const accepted = { type: "Accepted", status: "True", reason: "Accepted", message } as const;
+  return [accepted, resolution(problems)];
+}
+
+/** No problem depends on the port or the address of the parent. */
+function contextOf(
+  store: Store,
+  settings: ResolveSettings,
+  ref: ParentRef,
+): OutboundContext | undefined {
+  const port = ref.port ?? 0;
+  const network = egressOf(store, ref);
+  if (network !== undefined) return egressContext(store, settings, network, { ip: "", port });
+  const service = store.services.get(objectName(ref));
+  return service && outboundContext(store, settings, service, port);
 }
 
 /** Gateway API PartiallyInvalid: only while some rules work and some do not, and never with status False. */

@@ -1,5 +1,18 @@
-import type { HostMatch, HttpMatch, PathMatch, ValueMatch } from "../model/match.ts";
-import type { HttpPathMatch, HttpRouteMatch, HttpValueMatch } from "../resource/http-match.ts";
+import type {
+  HostMatch,
+  HttpMatch,
+  PathMatch,
+  RpcMatch,
+  RpcName,
+  ValueMatch,
+} from "../model/match.ts";
+import { matchOfRpc } from "../model/rpc-match.ts";
+import type {
+  GrpcMethodMatch,
+  HttpPathMatch,
+  HttpRouteMatch,
+  HttpValueMatch,
+} from "../resource/http-match.ts";
 import { type Converted, type Problem, unsupported } from "./problem.ts";
 import type { ResolveSettings } from "./settings.ts";
 
@@ -27,8 +40,15 @@ export function resolveMatches(
     problems.push(unsupported(`${field}: the regular expression cannot be used: ${reason}`));
     return everyValue;
   };
-  const value = matches.map((match, at) => {
+  const value = matches.map((match, at): HttpMatch => {
     const field = `matches[${at}]`;
+    if (match.rpc !== undefined) {
+      const rpc = rpcMatch(match.rpc, (source) => pattern(`${field}.method`, source));
+      const headers = match.headers.map((header) =>
+        valueMatch(header, (source) => pattern(`${field}.headers`, source)),
+      );
+      return matchOfRpc(rpc, headers);
+    }
     return {
       path: pathMatch(match.path, (source) => pattern(`${field}.path`, source)),
       headers: match.headers.map((header) =>
@@ -49,6 +69,20 @@ function pathMatch({ type, value }: HttpPathMatch, checked: Checked): PathMatch 
   return {
     kind: pathKinds[type],
     value: type === "RegularExpression" ? checked(value) : value,
+  };
+}
+
+/** Without the dot in front, which Gateway API allows and no path has. */
+function rpcMatch({ type, service, method }: GrpcMethodMatch, checked: Checked): RpcMatch {
+  const nameOf = (name: string): RpcName => {
+    if (name === "") return { kind: "any", value: "" };
+    return type === "Exact"
+      ? { kind: "exact", value: name }
+      : { kind: "regex", value: checked(name) };
+  };
+  return {
+    service: nameOf(type === "Exact" ? service.replace(/^\./, "") : service),
+    method: nameOf(method),
   };
 }
 

@@ -2,18 +2,22 @@
  * Rules of an HTTPRoute as the two directions run them. Whatever cannot be honoured answers 500 for its own requests and
  * is named in the problems, from which the status is made; the other rules are not touched by it.
  */
-import type { Distribution } from "../model/backend.ts";
+import type { Backend, Distribution } from "../model/backend.ts";
 import type { Filter } from "../model/filter.ts";
 import type { InboundHttpRule, OutboundHttpRule } from "../model/http-route.ts";
 import { everyRequest } from "../model/match.ts";
+import { describeMeta } from "../model/meta.ts";
 import type { SessionPersistence } from "../model/session.ts";
 import { noTimeouts } from "../model/timeouts.ts";
-import type { HttpRoute, HttpRouteRule, ValidHttpRouteRule } from "../resource/http-route.ts";
+import type { EgressNetwork } from "../resource/egress-network.ts";
+import type { HttpRouteRule, RequestRoute, ValidHttpRouteRule } from "../resource/http-route.ts";
 import type { Service } from "../resource/service.ts";
 import { describeFaults } from "../std/result.ts";
 import { Annotations } from "./annotation.ts";
 import { type BackendContext, serviceBackend } from "./backend.ts";
+import { egressMeta, onwardBackend } from "./egress.ts";
 import { directResponseProblem, isDirectResponse } from "./extension-filter.ts";
+import { asGrpcFilters, asGrpcRule } from "./grpc-rule.ts";
 import {
   type Direction,
   type ResolvedFilters,
@@ -42,12 +46,15 @@ import {
 } from "./timeouts.ts";
 import { inheritedSession, resolveBudget } from "./traffic-policy.ts";
 
-/** What routes with a Service as parent are resolved against. */
+/** What routes of clients are resolved against. */
 export type OutboundContext = {
   readonly store: Store;
   readonly settings: ResolveSettings;
-  readonly service: Service;
-  readonly port: number;
+  /** Undefined: the parent is an EgressNetwork. */
+  readonly service: Service | undefined;
+  readonly egress: EgressNetwork | undefined;
+  /** The parent as a backend. */
+  readonly itself: Backend;
   readonly wishes: ServiceWishes;
 };
 
@@ -57,7 +64,20 @@ export function outboundContext(
   service: Service,
   port: number,
 ): OutboundContext {
-  return { store, settings, service, port, wishes: readServiceWishes(service) };
+  const wishes = readServiceWishes(service);
+  const itself = serviceBackend({ settings, load: wishes.load }, service, port);
+  return { store, settings, service, egress: undefined, itself, wishes };
+}
+
+export function egressContext(
+  store: Store,
+  settings: ResolveSettings,
+  egress: EgressNetwork,
+  to: { readonly ip: string; readonly port: number },
+): OutboundContext {
+  const itself = onwardBackend(egressMeta(egress, to.port), to.ip, to.port);
+  const wishes = readServiceWishes(egress);
+  return { store, settings, service: undefined, egress, itself, wishes };
 }
 
 /** For rules that answer by a filter. */
@@ -66,7 +86,7 @@ const noBackends: Distribution = { kind: "empty" };
 /** One for each rule of the route, in order. */
 export function resolveOutboundRules(
   context: OutboundContext,
-  route: HttpRoute,
+  route: RequestRoute,
 ): readonly Converted<OutboundHttpRule>[] {
   const wishes = readRouteWishes(route);
   return route.rules.map((rule, at) => resolveOutboundRule({ context, route, wishes }, rule, at));
@@ -79,7 +99,7 @@ type RouteWishes = {
 };
 
 /** An annotation counts like a field of every rule: one that cannot be read is not skipped. */
-function readRouteWishes(route: HttpRoute): RouteWishes {
+function readRouteWishes(route: RequestRoute): RouteWishes {
   const annotations = new Annotations(route.meta.annotations);
   const timeouts = readTimeoutWishes(annotations);
   const retry = readRetryWishes(annotations);
@@ -91,7 +111,7 @@ function readRouteWishes(route: HttpRoute): RouteWishes {
 
 type RouteContext = {
   readonly context: OutboundContext;
-  readonly route: HttpRoute;
+  readonly route: RequestRoute;
   readonly wishes: RouteWishes;
 };
 
@@ -102,14 +122,15 @@ function resolveOutboundRule(
 ): Converted<OutboundHttpRule> {
   const { context, wishes } = within;
   const matches = matchesOf(context.settings, rule);
+  const isGrpc = within.route.kind === "GRPCRoute";
   const refuse = (fatal: readonly Problem[], others: readonly Problem[]) => ({
-    value: refusingRule(matches.value, answerWith500(joinMessages(fatal))),
+    value: asKind(isGrpc, refusingRule(matches.value, answerWith500(joinMessages(fatal)))),
     problems: [...fatal, ...others],
   });
   if (rule.state === "broken") {
     return refuse([...matches.problems, unsupported(describeFaults(rule.faults))], []);
   }
-  const filters = resolveFilters(backendContext(within), rule.filters, "rule");
+  const filters = resolveFilters(backendContext(within.context, within.route.meta.namespace), rule.filters, "rule");
   const incompatible = directResponseProblem(rule.filters, rule.backendRefs.length > 0);
   const target = resolveTarget(within, rule);
   const session = sessionOf(within, target.services, rule, at);
@@ -124,7 +145,7 @@ function resolveOutboundRule(
   if (fatal.length > 0 || "problem" in session) return refuse(fatal, others);
   const budget = resolveBudget(context.store, target.services);
   return {
-    value: {
+    value: asKind(isGrpc, {
       matches: matches.value,
       filters: [...filters.filters, ...target.filters],
       backends: target.backends,
@@ -134,11 +155,16 @@ function resolveOutboundRule(
         ofRoute: wishes.retry,
         ofService: context.wishes.retry,
         budget,
+        protocol: isGrpc ? "grpc" : "http",
       }),
       session: session.value,
-    },
+    }),
     problems: others,
   };
+}
+
+function asKind(isGrpc: boolean, rule: OutboundHttpRule): OutboundHttpRule {
+  return isGrpc ? asGrpcRule(rule) : rule;
 }
 
 /** The rule that every request of these matches is refused by. */
@@ -156,19 +182,23 @@ export function refusingRule(
   };
 }
 
-function backendContext({
-  context,
-  route,
-}: Pick<RouteContext, "context" | "route">): BackendContext {
-  const { store, settings, wishes } = context;
-  return { store, settings, namespace: route.meta.namespace, load: wishes.load };
+/** `namespace`: of the route. */
+export function backendContext(context: OutboundContext, namespace: string): BackendContext {
+  const { store, settings, wishes, egress, itself } = context;
+  return {
+    store,
+    settings,
+    namespace,
+    load: wishes.load,
+    egress: egress && { network: egress, backend: itself },
+  };
 }
 
-/** What holds for a Service to which no route is attached. */
+/** What holds for a Service to which no route is attached, and for what those of an EgressNetwork leave. */
 export function plainRule(context: OutboundContext, backends: Distribution): OutboundHttpRule {
-  const { store, service, port, wishes } = context;
-  const { namespace, name } = service.meta;
-  const inherited = inheritedSession(store, [service]);
+  const { store, service, itself, wishes } = context;
+  const services = service === undefined ? [] : [service];
+  const inherited = inheritedSession(store, services);
   const unsaid = { requestMs: undefined, backendRequestMs: undefined };
   return {
     matches: [everyRequest],
@@ -179,12 +209,12 @@ export function plainRule(context: OutboundContext, backends: Distribution): Out
       ofRule: undefined,
       ofRoute: wishes.retry,
       ofService: wishes.retry,
-      budget: resolveBudget(store, [service]),
+      budget: resolveBudget(store, services),
     }),
     session:
       inherited === undefined
         ? undefined
-        : resolveSession(inherited, `Service ${namespace}/${name}:${port}`),
+        : resolveSession(inherited, describeMeta(itself.meta)),
   };
 }
 
@@ -200,7 +230,7 @@ function sessionOf(
   const problem =
     rule.sessionPersistence === undefined
       ? undefined
-      : affinityProblem([context.service, ...services]);
+      : affinityProblem(context.service === undefined ? services : [context.service, ...services]);
   if (problem !== undefined) return { problem };
   const { group, meta } = route;
   const place = rule.name === "" ? `rule ${at}` : rule.name;
@@ -211,6 +241,7 @@ function sessionOf(
 export function resolveInboundRule(
   settings: ResolveSettings,
   rule: HttpRouteRule,
+  kind: RequestRoute["kind"] = "HTTPRoute",
 ): Converted<InboundHttpRule> {
   const matches = matchesOf(settings, rule);
   const filters: ResolvedFilters =
@@ -218,21 +249,24 @@ export function resolveInboundRule(
       ? { filters: [], fatal: [unsupported(describeFaults(rule.faults))], dropped: [] }
       : resolveInboundFilters(rule.filters);
   const problems = [...matches.problems, ...filters.fatal];
+  const own = problems.length > 0 ? [answerWith500(joinMessages(problems))] : filters.filters;
   const value = {
     matches: matches.value,
-    filters: problems.length > 0 ? [answerWith500(joinMessages(problems))] : filters.filters,
+    filters: kind === "GRPCRoute" ? asGrpcFilters(own) : own,
   };
   return { value, problems };
 }
 
 /** Fields of a route that mean nothing in a direction. They are not honoured there, and its status says so. */
-export function unusedFields(route: HttpRoute, direction: Direction): readonly string[] {
+export function unusedFields(route: RequestRoute, direction: Direction): readonly string[] {
   if (direction === "outbound") {
     // GEP-1294: a mesh routes by the Service that was dialed, not by name.
     return [
       ...(route.hostnames.length > 0 ? ["hostnames"] : []),
       ...(route.useDefaultGateways === "All" ? ["useDefaultGateways"] : []),
-      ...annotated(route, [retryAnnotations.grpc]),
+      ...annotated(route, [
+        route.kind === "GRPCRoute" ? retryAnnotations.http : retryAnnotations.grpc,
+      ]),
     ];
   }
   const rules = route.rules.filter((rule) => rule.state === "valid");
@@ -250,7 +284,7 @@ export function unusedFields(route: HttpRoute, direction: Direction): readonly s
   ];
 }
 
-function annotated(route: HttpRoute, names: readonly string[]): readonly string[] {
+function annotated(route: RequestRoute, names: readonly string[]): readonly string[] {
   return names
     .filter((name) => route.meta.annotations.has(name))
     .map((name) => `annotation ${name}`);
@@ -283,7 +317,7 @@ function resolveTarget(within: RouteContext, rule: ValidHttpRouteRule): RuleTarg
     return nothing;
   }
   if (rule.backendRefs.length === 0) return targetWithoutBackends(within);
-  const context = backendContext(within);
+  const context = backendContext(within.context, within.route.meta.namespace);
   const resolved = rule.backendRefs.map((ref) => resolveBackend(context, ref));
   const problems = resolved.flatMap((backend) => backend.problems);
   // Gateway API leaves a sum of 0 open. A 500 says that the rule was taken, where a 404 or 503 would hide it.
@@ -306,12 +340,11 @@ function targetWithoutBackends({ context, route }: RouteContext): RuleTarget {
     const filters = [answerWith500("the rule has no backendRefs")];
     return { filters, backends: noBackends, problems: [], services: [] };
   }
-  const { service, port } = context;
-  const backend = serviceBackend(backendContext({ context, route }), service, port);
+  const { service, itself: backend } = context;
   return {
     filters: [],
     backends: { kind: "first-available", backends: [{ backend, filters: [], weight: 1 }] },
     problems: [],
-    services: [service],
+    services: service === undefined ? [] : [service],
   };
 }

@@ -4,21 +4,31 @@
  */
 import type { InboundHttpRoute } from "../model/http-route.ts";
 import type { InboundPolicy, ServerLabels } from "../model/inbound-policy.ts";
-import { everyRequest, type HttpMatch } from "../model/match.ts";
+import { everyRequest, type HttpMatch, type RpcMatch } from "../model/match.ts";
 import { defaultMeta, type Meta } from "../model/meta.ts";
+import { matchOfRpc } from "../model/rpc-match.ts";
 import type { Workload } from "../model/workload.ts";
-import type { HttpRoute } from "../resource/http-route.ts";
+import type { RequestRoute } from "../resource/http-route.ts";
 import type { Pod, Probe } from "../resource/pod.ts";
-import type { ProxyProtocol, Server } from "../resource/server.ts";
+import type { AccessPolicy, ProxyProtocol, Server } from "../resource/server.ts";
 import { unreachable } from "../std/unreachable.ts";
-import { accessAuthorizations, allUnauthenticated, authorizationsFor } from "./authorization.ts";
+import { parentOf, routesAt } from "./attachment.ts";
+import {
+  accessAuthorizations,
+  allUnauthenticated,
+  type Grants,
+  grantsOf,
+  joinGrants,
+  serverGrants,
+} from "./authorization.ts";
 import { describeBroken } from "./broken.ts";
 import { findDefaultPolicy, isOpaqueInbound } from "./default-policy.ts";
 import { resolveHosts } from "./http-match.ts";
 import { resolveInboundRule } from "./http-route.ts";
 import { metaOf, metaOfBroken } from "./object-meta.ts";
-import { readsRequests, refusalOfParent } from "./parent.ts";
+import { readsRequests } from "./parent.ts";
 import { answerWith500 } from "./problem.ts";
+import { resolveRateLimit } from "./rate-limit.ts";
 import { findServer } from "./server.ts";
 import type { Resolution, ResolveSettings } from "./settings.ts";
 import { findBroken, objectName, referenceKey, type Store } from "./store.ts";
@@ -57,7 +67,7 @@ export function resolveInbound(
     case "server":
       return { policy: ofServer({ store, settings, pod, port }, found.server) };
     case "broken":
-      return { policy: closed(serverLabels(found.server.name)) };
+      return { policy: closedButForProbes({ store, settings, pod, port }, found.server.name) };
     case "none":
       return { policy: ofDefault({ store, settings, pod, port }) };
     default:
@@ -85,6 +95,11 @@ function closed(server: ServerLabels): InboundPolicy {
   return { protocol: "detect", detectTimeoutMs, server, authorizations: [], routes: [] };
 }
 
+/** What a Server that cannot be read would have said about probes is known: they always pass. */
+function closedButForProbes(context: Context, server: string): InboundPolicy {
+  return { ...closed(serverLabels(server)), routes: withProbes(context, []) };
+}
+
 function ofDefault(context: Context): InboundPolicy {
   const { store, settings, pod, port } = context;
   const { name, access } = findDefaultPolicy(store, settings, pod, port);
@@ -104,31 +119,55 @@ function ofServer(context: Context, server: Server): InboundPolicy {
   const { namespace, name } = server.meta;
   const ofThis = { group: policyGroup, kind: "Server", name };
   const ofNamespace = { group: "", kind: "Namespace", name: namespace };
+  const grants = joinGrants(
+    grantsOf(store, settings, ofThis, namespace),
+    grantsOf(store, settings, ofNamespace, namespace),
+    serverGrants(store, settings, server),
+  );
+  const gate = gateOf(server.accessPolicy, grants);
+  const rateLimit = resolveRateLimit(store, settings, server);
   return {
     protocol: protocols[server.proxyProtocol],
     detectTimeoutMs,
     server: serverLabels(name),
     authorizations: [
-      ...authorizationsFor(store, settings, ofThis, namespace),
-      ...authorizationsFor(store, settings, ofNamespace, namespace),
-      ...accessAuthorizations(settings, server.accessPolicy),
+      ...grants.enforced,
+      ...(gate.isOpen ? grants.audited : []),
+      ...accessAuthorizations(settings, gate.access),
     ],
-    routes: readsRequests(server) ? withProbes(context, routesOf(context, server)) : [],
+    routes: readsRequests(server)
+      ? withProbes(context, routesOf({ ...context, gate }, server))
+      : [],
+    ...(rateLimit === undefined ? {} : { rateLimit }),
   };
 }
 
-function routesOf(context: Context, server: Server): readonly InboundHttpRoute[] {
+/** How a Server stands to policies in audit mode, its own and those of its routes. */
+type Gate = {
+  readonly access: AccessPolicy;
+  /** Everybody is admitted, and who is admitted by `audit` alone would be denied. */
+  readonly isOpen: boolean;
+  /** Something is enforced, so that policies in audit mode change nothing. */
+  readonly isEnforced: boolean;
+};
+
+/** A Server all of whose policies are in audit mode is in audit mode itself: nothing it could deny is in force. */
+function gateOf(access: AccessPolicy, { isEnforced, isAudited }: Grants): Gate {
+  if (access === "audit") return { access, isOpen: true, isEnforced };
+  const decides = isEnforced || access !== "deny";
+  const isOpen = isAudited && !decides;
+  return { access: isOpen ? "audit" : access, isOpen, isEnforced: decides };
+}
+
+type ServerContext = Context & { readonly gate: Gate };
+
+function routesOf(context: ServerContext, server: Server): readonly InboundHttpRoute[] {
   const { store } = context;
   const { namespace, name } = server.meta;
-  const key = referenceKey({ group: policyGroup, kind: "Server", namespace, name });
-  const attached = (store.routes.get(key) ?? []).filter((route) =>
-    route.parentRefs.some(
-      (ref) =>
-        referenceKey(ref) === key &&
-        refusalOfParent(store, ref, route.meta.namespace) === undefined,
-    ),
-  );
-  const broken = (store.broken.routes.get(key) ?? []).filter(
+  const ref = { group: policyGroup, kind: "Server", namespace, name };
+  const { requests: attached } = routesAt(store, parentOf(ref, undefined), namespace);
+  // Of every kind: what it meant to govern is not known.
+  const broken = (store.broken.routes.get(referenceKey(ref)) ?? []).filter(
     (route) => route.namespace === namespace,
   );
   const routes = attached.map((route) => resolveRoute(context, route));
@@ -146,7 +185,7 @@ function routesOf(context: Context, server: Server): readonly InboundHttpRoute[]
  * the right requests only.
  */
 function opens(
-  attached: readonly HttpRoute[],
+  attached: readonly RequestRoute[],
   routes: readonly InboundHttpRoute[],
   isAnyBroken: boolean,
 ): boolean {
@@ -158,7 +197,7 @@ function opens(
 }
 
 /** A rule of which not even the matches could be read. */
-function hasUnclearRule(route: HttpRoute): boolean {
+function hasUnclearRule(route: RequestRoute): boolean {
   return route.rules.some((rule) => rule.state === "broken" && rule.matches === undefined);
 }
 
@@ -166,14 +205,24 @@ function refusingRoute(meta: Meta, message: string): InboundHttpRoute {
   return { ...catchAll([answerWith500(message)]), meta };
 }
 
-function resolveRoute({ store, settings }: Context, route: HttpRoute): InboundHttpRoute {
+function resolveRoute(
+  { store, settings, gate }: ServerContext,
+  route: RequestRoute,
+): InboundHttpRoute {
   const { namespace, name } = route.meta;
   const target = { group: route.group, kind: route.kind, name };
+  const grants = grantsOf(store, settings, target, namespace);
+  // The authorizations of the Server count here as well, so that any that is enforced decides.
+  const opensItself = grants.isAudited && !grants.isEnforced && !gate.isEnforced && !gate.isOpen;
   return {
     meta: metaOf(route),
     hosts: resolveHosts(route.hostnames),
-    authorizations: authorizationsFor(store, settings, target, namespace),
-    rules: route.rules.map((rule) => resolveInboundRule(settings, rule).value),
+    authorizations: [
+      ...grants.enforced,
+      ...(gate.isOpen || opensItself ? grants.audited : []),
+      ...(opensItself ? accessAuthorizations(settings, "audit") : []),
+    ],
+    rules: route.rules.map((rule) => resolveInboundRule(settings, rule, route.kind).value),
   };
 }
 
@@ -210,10 +259,15 @@ function probeRoute({ pod, port }: Context): InboundHttpRoute | undefined {
   };
 }
 
+/** What the kubelet calls (gRPC Health Checking Protocol). */
+const healthCheck: RpcMatch = {
+  service: { kind: "exact", value: "grpc.health.v1.Health" },
+  method: { kind: "exact", value: "Check" },
+};
+
 function probeMatch(probe: Probe): HttpMatch {
   if (probe.kind === "grpc") {
-    const path = { kind: "exact", value: "/grpc.health.v1.Health/Check" } as const;
-    return { ...everyRequest, path, method: "POST" };
+    return matchOfRpc(healthCheck, []);
   }
   const [path = "/"] = probe.path.split("?");
   return {

@@ -1,5 +1,5 @@
 /**
- * Whether a parentRef of an HTTPRoute takes. A route is in force at a parent exactly when this says that it is attached;
+ * Whether a parentRef of a route takes. A route is in force at a parent exactly when this says that it is attached;
  * policies and statuses both ask here.
  */
 import type { ParentRef } from "../resource/reference.ts";
@@ -9,11 +9,15 @@ import { unreachable } from "../std/unreachable.ts";
 import { isOpaquePort } from "./backend.ts";
 import { findBroken, objectName, type Store } from "./store.ts";
 
-export type ParentKind = "service" | "server" | "gateway" | "other";
+export type ParentKind = "service" | "server" | "egress" | "gateway" | "other";
+
+/** What a route is about. */
+export type Cargo = "requests" | "connections";
 
 export function parentKind(ref: ParentRef): ParentKind {
   if (ref.group === "" && ref.kind === "Service") return "service";
   if (ref.group === "policy.linkerd.io" && ref.kind === "Server") return "server";
+  if (ref.group === "policy.linkerd.io" && ref.kind === "EgressNetwork") return "egress";
   // Gateways belong to other controllers; Gateway API wants no status from us there.
   if (ref.group === "gateway.networking.k8s.io" && ref.kind === "Gateway") return "gateway";
   return "other";
@@ -24,13 +28,18 @@ export function refusalOfParent(
   store: Store,
   ref: ParentRef,
   namespace: string,
+  cargo: Cargo = "requests",
 ): string | undefined {
   const kind = parentKind(ref);
   switch (kind) {
     case "service":
-      return refusalOfService(store, ref);
+      return refusalOfService(store, ref, cargo);
     case "server":
-      return refusalOfServer(store, ref, namespace);
+      return cargo === "connections"
+        ? "routes of connections have no meaning for a Server"
+        : refusalOfServer(store, ref, namespace);
+    case "egress":
+      return refusalOfEgress(store, ref);
     case "gateway":
       return "Gateways are not served";
     case "other":
@@ -43,18 +52,26 @@ export function refusalOfParent(
 function otherAdvice(ref: ParentRef): string {
   return ref.kind === "Service"
     ? 'write group: "" for a Service'
-    : "use a Service or a policy.linkerd.io Server";
+    : "use a Service, or a Server or an EgressNetwork of policy.linkerd.io";
 }
 
 /** Gateway API ParentReference: with both `sectionName` and `port` both have to fit. */
-export function fitsPort(ref: ParentRef, port: ServicePort): boolean {
+export function fitsPort(ref: ParentRef, port: Pick<ServicePort, "port" | "name">): boolean {
   return (
     (ref.port === undefined || ref.port === port.port) &&
     (ref.sectionName === undefined || ref.sectionName === port.name)
   );
 }
 
-function refusalOfService(store: Store, ref: ParentRef): string | undefined {
+/** Linkerd: an EgressNetwork declares no ports, so that a route has to name the one it means. */
+function refusalOfEgress(store: Store, ref: ParentRef): string | undefined {
+  const name = `EgressNetwork ${objectName(ref)}`;
+  if (findBroken(store, "EgressNetwork", ref) !== undefined) return `${name} cannot be read`;
+  if (!store.egressNetworks.has(objectName(ref))) return `${name} does not exist`;
+  return ref.port === undefined ? `${name} has no ports of its own: give the port` : undefined;
+}
+
+function refusalOfService(store: Store, ref: ParentRef, cargo: Cargo): string | undefined {
   const name = `Service ${objectName(ref)}`;
   if (findBroken(store, "Service", ref) !== undefined) return `${name} cannot be read`;
   const service = store.services.get(objectName(ref));
@@ -63,7 +80,8 @@ function refusalOfService(store: Store, ref: ParentRef): string | undefined {
   if (!hasFrontEnd(service)) return `${name} has no cluster IP: use it as a backend only`;
   const fitting = service.ports.filter((port) => port.protocol === "TCP" && fitsPort(ref, port));
   if (fitting.length === 0) return `${name} has no ${describePort(ref)}`;
-  if (fitting.every(isOpaquePort)) return `${name} has only opaque ports there, without requests`;
+  if (cargo === "requests" && fitting.every(isOpaquePort))
+    return `${name} has only opaque ports there, without requests`;
   return undefined;
 }
 

@@ -1,4 +1,5 @@
 /** Retries: of the rule itself (GEP-1731), of the annotations of its route, or of those of the Service. */
+import { grpcCode } from "../model/grpc-status.ts";
 import {
   type Backoff,
   defaultRetryBackoff,
@@ -13,6 +14,7 @@ import type { Annotations } from "./annotation.ts";
 /** Undefined: not said. */
 export type RetryWishes = {
   readonly statuses: readonly StatusRange[] | undefined;
+  readonly grpcCodes: readonly number[] | undefined;
   readonly limit: number | undefined;
   readonly perTryMs: number | undefined;
 };
@@ -38,18 +40,18 @@ const statusWords: ReadonlyMap<string, StatusRange> = new Map([
   ["gateway-error", { start: 502, end: 504 }],
 ]);
 
-const grpcWords: ReadonlySet<string> = new Set([
-  "cancelled",
-  "deadline-exceeded",
-  "internal",
-  "resource-exhausted",
-  "unavailable",
+const grpcWords: ReadonlyMap<string, number> = new Map([
+  ["cancelled", grpcCode.cancelled],
+  ["deadline-exceeded", grpcCode.deadlineExceeded],
+  ["internal", grpcCode.internal],
+  ["resource-exhausted", grpcCode.resourceExhausted],
+  ["unavailable", grpcCode.unavailable],
 ]);
 
 export function readRetryWishes(annotations: Annotations): RetryWishes {
-  checkGrpc(annotations);
   return {
     statuses: readStatuses(annotations),
+    grpcCodes: readGrpcCodes(annotations),
     limit: annotations.integer(retryAnnotations.limit, limitRange),
     perTryMs: annotations.durationMs(retryAnnotations.timeout),
   };
@@ -75,13 +77,14 @@ function readRange(word: string): StatusRange | undefined {
   return first !== "" && first <= last ? { start: Number(first), end: Number(last) } : undefined;
 }
 
-/** For GRPCRoutes. It is checked here all the same, so that its writer is told of a slip whatever is attached. */
-function checkGrpc(annotations: Annotations): void {
-  const words = annotations.text(retryAnnotations.grpc)?.split(",") ?? [];
-  if (words.some((word) => !grpcWords.has(word.trim()))) {
-    const wanted = [...grpcWords].map((word) => JSON.stringify(word)).join(", ");
-    annotations.refuse(retryAnnotations.grpc, `a list of ${wanted}`);
-  }
+/** For GRPCRoutes. It is read whatever is attached, so that its writer is told of a slip. */
+function readGrpcCodes(annotations: Annotations): readonly number[] | undefined {
+  const words = annotations.text(retryAnnotations.grpc)?.split(",");
+  const codes = words?.map((word) => grpcWords.get(word.trim()));
+  const known = codes?.filter((code) => code !== undefined);
+  if (known?.length === codes?.length) return known;
+  const wanted = Array.from(grpcWords.keys(), (word) => JSON.stringify(word)).join(", ");
+  return annotations.refuse(retryAnnotations.grpc, `a list of ${wanted}`);
 }
 
 type Wishes = RetryWishes & { readonly backoffMs: number | undefined };
@@ -92,21 +95,32 @@ export function resolveRetry({
   ofRoute,
   ofService,
   budget,
+  protocol = "http",
 }: {
   readonly ofRule: HttpRouteRetry | undefined;
   readonly ofRoute: RetryWishes;
   readonly ofService: RetryWishes;
   readonly budget: RetryBudget;
+  /** Each kind of route has conditions of its own. */
+  readonly protocol?: "http" | "grpc";
 }): Retry | undefined {
+  const said = ofProtocol(ofRoute, protocol);
   const own: Wishes = {
-    statuses: ofRoute.statuses ?? ofRule?.codes.map((code) => ({ start: code, end: code })),
+    grpcCodes: said.grpcCodes,
+    statuses: said.statuses ?? ofRule?.codes.map((code) => ({ start: code, end: code })),
     limit: ofRoute.limit ?? ofRule?.attempts,
     perTryMs: ofRoute.perTryMs,
     backoffMs: ofRule?.backoffMs,
   };
   if (ofRule !== undefined || saysSomething(own)) return complete(own, budget);
-  const inherited = { ...ofService, backoffMs: undefined };
+  const inherited = { ...ofProtocol(ofService, protocol), backoffMs: undefined };
   return saysSomething(inherited) ? complete(inherited, budget) : undefined;
+}
+
+function ofProtocol(wishes: RetryWishes, protocol: "http" | "grpc"): RetryWishes {
+  return protocol === "grpc"
+    ? { ...wishes, statuses: undefined }
+    : { ...wishes, grpcCodes: undefined };
 }
 
 function saysSomething(wishes: Wishes): boolean {
@@ -114,11 +128,12 @@ function saysSomething(wishes: Wishes): boolean {
 }
 
 function complete(wishes: Wishes, budget: RetryBudget): Retry | undefined {
-  const { statuses = [], limit = defaultLimit, perTryMs = 0, backoffMs } = wishes;
+  const { statuses = [], grpcCodes, limit = defaultLimit, perTryMs = 0, backoffMs } = wishes;
   if (limit === 0) return undefined;
   return {
     limit,
     statuses,
+    ...(grpcCodes === undefined ? {} : { grpcCodes }),
     perTryMs,
     backoff: backoffMs === undefined ? defaultRetryBackoff : backoffFrom(backoffMs),
     maxBodyBytes: defaultRetryBodyBytes,

@@ -5,7 +5,7 @@ import type { Service } from "../resource/service.ts";
 import type { Fault } from "../std/result.ts";
 import { readAccrual, readLoad, unusedBalancerAnnotations } from "./accrual.ts";
 import { Annotations } from "./annotation.ts";
-import { type RetryWishes, readRetryWishes, retryAnnotations } from "./retry.ts";
+import { type RetryWishes, readRetryWishes } from "./retry.ts";
 import { readTimeoutWishes, type TimeoutWishes } from "./timeouts.ts";
 
 export type ServiceWishes = {
@@ -19,23 +19,20 @@ export type ServiceWishes = {
   readonly unused: readonly string[];
 };
 
-export function readServiceWishes(service: Service): ServiceWishes {
+/** An EgressNetwork may have the same. */
+export function readServiceWishes(service: Pick<Service, "meta">): ServiceWishes {
   const annotations = new Annotations(service.meta.annotations);
   const timeouts = readTimeoutWishes(annotations);
   const retry = readRetryWishes(annotations);
   const accrual = readAccrual(annotations);
   const load = readLoad(annotations);
   const faults = annotations.faults;
-  const isGrpcUnused = faults.length === 0 && annotations.has(retryAnnotations.grpc);
   return {
     timeouts,
     retry,
     accrual,
     load,
     faults,
-    unused: [
-      ...(isGrpcUnused ? [retryAnnotations.grpc] : []),
-      ...unusedBalancerAnnotations(new Annotations(service.meta.annotations)),
-    ],
+    unused: unusedBalancerAnnotations(new Annotations(service.meta.annotations)),
   };
 }

@@ -9,19 +9,25 @@ import type { KgatewayBackend } from "../resource/backend.ts";
 import type { BackendTrafficPolicy } from "../resource/backend-traffic-policy.ts";
 import type { BrokenResource } from "../resource/broken.ts";
 import type { DirectResponse } from "../resource/direct-response.ts";
+import type { EgressNetwork } from "../resource/egress-network.ts";
 import type { EndpointSlice } from "../resource/endpoint-slice.ts";
 import type { HttpFault } from "../resource/http-fault.ts";
-import type { HttpRoute } from "../resource/http-route.ts";
+import type { RequestRoute } from "../resource/http-route.ts";
+import type { JwtAuthentication } from "../resource/jwt-authentication.ts";
 import type { MeshTlsAuthentication } from "../resource/mesh-tls-authentication.ts";
 import type { Namespace } from "../resource/namespace.ts";
 import type { NetworkAuthentication } from "../resource/network-authentication.ts";
 import type { ObjectMeta } from "../resource/object-meta.ts";
 import type { Pod } from "../resource/pod.ts";
+import type { RateLimitPolicy } from "../resource/rate-limit-policy.ts";
 import type { ObjectRef } from "../resource/reference.ts";
 import type { Kind, Resource } from "../resource/resource.ts";
 import type { KubernetesSecret } from "../resource/secret.ts";
 import type { Server } from "../resource/server.ts";
+import type { ServerAuthorization } from "../resource/server-authorization.ts";
 import type { Service } from "../resource/service.ts";
+import type { ServiceProfile } from "../resource/service-profile.ts";
+import type { StreamRoute } from "../resource/stream-route.ts";
 import { indexPlaces, type PlaceIndex } from "./place.ts";
 
 /** What a source knows at one moment. */
@@ -52,14 +58,24 @@ export type Store = {
   /** By `referenceKey` of each target. */
   readonly trafficPolicies: ReadonlyMap<string, readonly BackendTrafficPolicy[]>;
   readonly allTrafficPolicies: readonly BackendTrafficPolicy[];
+  readonly serviceProfiles: ReadonlyMap<string, ServiceProfile>;
   /** By `referenceKey` of each parent. */
-  readonly routes: ReadonlyMap<string, readonly HttpRoute[]>;
-  readonly allRoutes: readonly HttpRoute[];
+  readonly routes: ReadonlyMap<string, readonly RequestRoute[]>;
+  readonly allRoutes: readonly RequestRoute[];
+  /** By `referenceKey` of each parent. */
+  readonly streamRoutes: ReadonlyMap<string, readonly StreamRoute[]>;
+  readonly allStreamRoutes: readonly StreamRoute[];
+  readonly egressNetworks: ReadonlyMap<string, EgressNetwork>;
   readonly servers: ReadonlyMap<string, Server>;
   /** By `selectorKey`: a namespace may have thousands, of which a pod's labels fit a few. */
   readonly serversBySelector: ReadonlyMap<string, readonly Server[]>;
   /** By `referenceKey` of the target. */
   readonly authorizationPolicies: ReadonlyMap<string, readonly AuthorizationPolicy[]>;
+  /** By namespace: each may speak for any Server there. */
+  readonly serverAuthorizations: ReadonlyMap<string, readonly ServerAuthorization[]>;
+  /** By `referenceKey` of the target. */
+  readonly rateLimitPolicies: ReadonlyMap<string, readonly RateLimitPolicy[]>;
+  readonly jwtAuthentications: ReadonlyMap<string, JwtAuthentication>;
   readonly meshTlsAuthentications: ReadonlyMap<string, MeshTlsAuthentication>;
   readonly networkAuthentications: ReadonlyMap<string, NetworkAuthentication>;
   readonly broken: BrokenIndex;
@@ -70,7 +86,7 @@ type BrokenIndex = {
   readonly all: readonly BrokenResource[];
   /** By `brokenKey`. */
   readonly byName: ReadonlyMap<string, BrokenResource>;
-  /** HTTPRoutes whose parents are known, by `referenceKey` of each parent. */
+  /** Routes whose parents are known, by `referenceKey` of each parent. */
   readonly routes: ReadonlyMap<string, readonly BrokenResource[]>;
   /** By namespace. */
   readonly servers: ReadonlyMap<string, readonly BrokenResource[]>;
@@ -132,7 +148,14 @@ export function buildStore(content: StoreContent): Store {
   const pods = ofKind(sorted, "Pod");
   const services = ofKind(sorted, "Service");
   const slices = ofKind(sorted, "EndpointSlice").filter(({ serviceName }) => serviceName !== "");
-  const allRoutes = ofKind(sorted, "HTTPRoute");
+  const allRoutes = inOneOrder<RequestRoute>(
+    ofKind(sorted, "HTTPRoute"),
+    ofKind(sorted, "GRPCRoute"),
+  );
+  const allStreamRoutes = inOneOrder<StreamRoute>(
+    ofKind(sorted, "TLSRoute"),
+    ofKind(sorted, "TCPRoute"),
+  );
   const servers = ofKind(sorted, "Server");
   const allTrafficPolicies = ofKind(sorted, "XBackendTrafficPolicy");
   return {
@@ -151,8 +174,12 @@ export function buildStore(content: StoreContent): Store {
     kgatewayBackends: byName(ofKind(sorted, "Backend")),
     trafficPolicies: byEach(allTrafficPolicies, ({ targetRefs }) => targetRefs.map(referenceKey)),
     allTrafficPolicies,
+    serviceProfiles: byName(ofKind(sorted, "ServiceProfile")),
     routes: byEach(allRoutes, ({ parentRefs }) => parentRefs.map(referenceKey)),
     allRoutes,
+    streamRoutes: byEach(allStreamRoutes, ({ parentRefs }) => parentRefs.map(referenceKey)),
+    allStreamRoutes,
+    egressNetworks: byName(ofKind(sorted, "EgressNetwork")),
     servers: byName(servers),
     serversBySelector: Map.groupBy(servers, ({ meta, selector }) => {
       const [label] = selector.labels.matchLabels;
@@ -161,6 +188,14 @@ export function buildStore(content: StoreContent): Store {
     authorizationPolicies: Map.groupBy(ofKind(sorted, "AuthorizationPolicy"), ({ targetRef }) =>
       referenceKey(targetRef),
     ),
+    serverAuthorizations: Map.groupBy(
+      ofKind(sorted, "ServerAuthorization"),
+      ({ meta }) => meta.namespace,
+    ),
+    rateLimitPolicies: Map.groupBy(ofKind(sorted, "HTTPLocalRateLimitPolicy"), ({ targetRef }) =>
+      referenceKey(targetRef),
+    ),
+    jwtAuthentications: byName(ofKind(sorted, "JWTAuthentication")),
     meshTlsAuthentications: byName(ofKind(sorted, "MeshTLSAuthentication")),
     networkAuthentications: byName(ofKind(sorted, "NetworkAuthentication")),
     broken: indexBroken(content.broken),
@@ -180,6 +215,13 @@ function indexBroken(broken: readonly BrokenResource[]): BrokenIndex {
       ({ namespace }) => namespace,
     ),
   };
+}
+
+function inOneOrder<T extends { readonly meta: ObjectMeta; readonly group: string }>(
+  left: readonly T[],
+  right: readonly T[],
+): readonly T[] {
+  return right.length === 0 ? left : [...left, ...right].toSorted(inPolicyOrder);
 }
 
 type OfKind<K extends Kind> = Extract<Resource, { readonly kind: K }>;

@@ -26,7 +26,7 @@ export type BrokenResource = {
 
 /** What an object governs. */
 export type Scope =
-  /** HTTPRoute. */
+  /** Routes. */
   | { readonly type: "parents"; readonly parentRefs: readonly ParentRef[] }
   /** AuthorizationPolicy. */
   | { readonly type: "target"; readonly targetRef: ObjectRef }
@@ -47,6 +47,9 @@ export function scopeOf(json: unknown): Scope | undefined {
   const root = new Field(json, new FaultList());
   switch (key.value.kind) {
     case "HTTPRoute":
+    case "GRPCRoute":
+    case "TLSRoute":
+    case "TCPRoute":
       return scopeOfRoute(root, key.value.namespace);
     case "AuthorizationPolicy":
       return scopeOfPolicy(root, key.value.namespace);
@@ -57,11 +60,16 @@ export function scopeOf(json: unknown): Scope | undefined {
     case "Service":
     case "EndpointSlice":
     case "Secret":
+    case "EgressNetwork":
     case "HTTPFault":
     case "DirectResponse":
     case "Backend":
     case "XBackendTrafficPolicy":
+    case "ServiceProfile":
     case "MeshTLSAuthentication":
+    case "ServerAuthorization":
+    case "HTTPLocalRateLimitPolicy":
+    case "JWTAuthentication":
     case "NetworkAuthentication":
       return { type: "self" };
     default:
@@ -73,6 +81,9 @@ export function scopeOf(json: unknown): Scope | undefined {
 export function scopeOfResource(resource: Resource): Scope {
   switch (resource.kind) {
     case "HTTPRoute":
+    case "GRPCRoute":
+    case "TLSRoute":
+    case "TCPRoute":
       return { type: "parents", parentRefs: resource.parentRefs };
     case "AuthorizationPolicy":
       return { type: "target", targetRef: resource.targetRef };
@@ -83,11 +94,16 @@ export function scopeOfResource(resource: Resource): Scope {
     case "Service":
     case "EndpointSlice":
     case "Secret":
+    case "EgressNetwork":
     case "HTTPFault":
     case "DirectResponse":
     case "Backend":
     case "XBackendTrafficPolicy":
+    case "ServiceProfile":
     case "MeshTLSAuthentication":
+    case "ServerAuthorization":
+    case "HTTPLocalRateLimitPolicy":
+    case "JWTAuthentication":
     case "NetworkAuthentication":
       return { type: "self" };
     default:

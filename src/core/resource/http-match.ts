@@ -9,6 +9,15 @@ export type HttpRouteMatch = {
   readonly queryParams: readonly HttpValueMatch[];
   /** Undefined: any. */
   readonly method: HttpMethod | undefined;
+  /** Of a GRPCRoute: what stands in place of path and method. */
+  readonly rpc?: GrpcMethodMatch;
+};
+
+/** Gateway API GRPCMethodMatch. An empty name is any. */
+export type GrpcMethodMatch = {
+  readonly type: "Exact" | "RegularExpression";
+  readonly service: string;
+  readonly method: string;
 };
 
 export type HttpPathMatch = {
@@ -69,10 +78,14 @@ export function readMatches(field: Field, strict: boolean): readonly HttpRouteMa
   return items.length === 0 ? [everyRequest] : items.map((item) => readMatch(item, strict));
 }
 
+export function readHeaders(field: Field): readonly HttpValueMatch[] {
+  return readValues(field, lowerCase);
+}
+
 function readMatch(field: Field, strict: boolean): HttpRouteMatch {
   return {
     path: readPath(field.at("path"), strict),
-    headers: readValues(field.at("headers"), lowerCase),
+    headers: readHeaders(field.at("headers")),
     queryParams: readValues(field.at("queryParams"), asWritten),
     method: field.at("method").optionalChoice(httpMethods),
   };

@@ -9,6 +9,7 @@ import {
   type HttpRouteFilter,
   readFilters,
 } from "./http-filter.ts";
+import { readGrpcMatches } from "./grpc-match.ts";
 import { everyRequest, type HttpRouteMatch, readMatches } from "./http-match.ts";
 import { type ObjectMeta, readMeta } from "./object-meta.ts";
 import {
@@ -21,9 +22,21 @@ import {
 import { readSessionPersistence, type SessionPersistence } from "./session-persistence.ts";
 
 /** HTTPRoute of either group. Every field of the API is kept: what is not honoured must be refused aloud in resolve. */
-export type HttpRoute = {
+export type HttpRoute = RouteParts & {
   readonly kind: "HTTPRoute";
   readonly group: HttpRouteGroup;
+};
+
+/** GRPCRoute has the parts of an HTTPRoute; its matches name a service and a method instead of a path (`rpc`). */
+export type GrpcRoute = RouteParts & {
+  readonly kind: "GRPCRoute";
+  readonly group: "gateway.networking.k8s.io";
+};
+
+/** Routes of requests. */
+export type RequestRoute = HttpRoute | GrpcRoute;
+
+type RouteParts = {
   readonly meta: ObjectMeta;
   readonly parentRefs: readonly ParentRef[];
   readonly hostnames: readonly string[];
@@ -92,6 +105,8 @@ type GroupRules = {
   readonly filterTypes: readonly FilterType[];
   /** Whether Gateway API's own rules for paths apply. */
   readonly strictPaths: boolean;
+  /** What the rules of the kind match. */
+  readonly matches: "http" | "grpc";
 };
 
 const groupRules: Readonly<Record<HttpRouteGroup, GroupRules>> = {
@@ -108,34 +123,56 @@ const groupRules: Readonly<Record<HttpRouteGroup, GroupRules>> = {
       "ExtensionRef",
     ],
     strictPaths: true,
+    matches: "http",
   },
   "policy.linkerd.io": {
     parentKind: "Gateway",
     filterTypes: ["RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect"],
     strictPaths: false,
+    matches: "http",
   },
 };
 
+/** Gateway API GRPCRouteFilter: nothing that answers in a way of HTTP. */
+const grpcRules: GroupRules = {
+  parentKind: "Gateway",
+  filterTypes: ["RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "ExtensionRef"],
+  strictPaths: true,
+  matches: "grpc",
+};
+
 export function parseHttpRoute(json: unknown, known: readonly Fault[] = []): Result<HttpRoute> {
+  const group = readRouteGroup(new Field(json, new FaultList()));
+  const parts = readParts(json, known, { group, rules: groupRules[group] });
+  return parts.ok ? { ok: true, value: { kind: "HTTPRoute", group, ...parts.value } } : parts;
+}
+
+export function parseGrpcRoute(json: unknown, known: readonly Fault[] = []): Result<GrpcRoute> {
+  const group = "gateway.networking.k8s.io";
+  const parts = readParts(json, known, { group, rules: grpcRules });
+  return parts.ok ? { ok: true, value: { kind: "GRPCRoute", group, ...parts.value } } : parts;
+}
+
+function readParts(
+  json: unknown,
+  known: readonly Fault[],
+  { group, rules }: { readonly group: HttpRouteGroup; readonly rules: GroupRules },
+): Result<RouteParts> {
   // What is wrong inside a rule is the rule's own affair.
   const list = new FaultList(known.filter(({ path }) => !/^spec\.rules\[\d+\]/.test(path)));
   const root = new Field(json, list);
   const spec = root.at("spec").required();
   const meta = readMeta(root.at("metadata"), "dns-name");
-  const group = readRouteGroup(root);
-  const context = { ...groupRules[group], namespace: meta.namespace };
-  const rules = readRules(spec.at("rules"), known, context);
-  const settled = list.settle<HttpRoute>({
-    kind: "HTTPRoute",
-    group,
+  const read = readRules(spec.at("rules"), known, { ...rules, namespace: meta.namespace });
+  const settled = list.settle<RouteParts>({
     meta,
     parentRefs: readParentRefs(spec.at("parentRefs"), group, meta.namespace),
     hostnames: spec.at("hostnames").items().map(readHostname),
     useDefaultGateways: spec.at("useDefaultGateways").optionalChoice(["All", "None"] as const),
-    rules,
+    rules: read,
   });
   if (settled.ok) return settled;
-  return fail(...settled.faults, ...faultsOfRules(rules));
+  return fail(...settled.faults, ...faultsOfRules(read));
 }
 
 /** What is wrong with the rules that are not in force. */
@@ -154,7 +191,7 @@ export function parentDefaults(group: HttpRouteGroup, namespace: string): RefDef
   return { group, kind: groupRules[group].parentKind, namespace };
 }
 
-function readParentRefs(
+export function readParentRefs(
   field: Field,
   group: HttpRouteGroup,
   namespace: string,
@@ -188,7 +225,7 @@ function checkEntries(field: Field, entries: readonly ParentRef[]): void {
   }
 }
 
-function readHostname(field: Field): string {
+export function readHostname(field: Field): string {
   const hostname = field.text();
   const bare = hostname.startsWith("*.") ? hostname.slice(2) : hostname;
   if (field.isPresent && !isDnsName(bare)) {
@@ -205,7 +242,10 @@ function readRules(
   context: RuleContext,
 ): readonly HttpRouteRule[] {
   const items = field.items();
-  if (!field.isPresent) return [readRule(new Field({}, new FaultList()), [], context)];
+  if (!field.isPresent) {
+    // An HTTPRoute without rules takes every request (Gateway API HTTPRouteSpec), a GRPCRoute none.
+    return context.matches === "grpc" ? [] : [readRule(new Field({}, new FaultList()), [], context)];
+  }
   const names = new Set<string>();
   const rules = items.map((item) => {
     const faults = known.filter(({ path }) => isWithin(path, item.path));
@@ -242,14 +282,15 @@ function readRule(field: Field, known: readonly Fault[], context: RuleContext): 
     .items()
     .map((item) => readHttpBackendRef(item, filterRules));
   if (matches.ok) checkTogether(rule, { matches: matches.value, filters, backendRefs });
+  const ofHttp = context.matches === "http" ? rule : new Field({}, list);
   const settled = list.settle({
     state: "valid" as const,
     name,
     matches: matches.ok ? matches.value : [everyRequest],
     filters,
     backendRefs,
-    timeouts: readTimeouts(rule.at("timeouts")),
-    retry: readRetry(rule.at("retry")),
+    timeouts: readTimeouts(ofHttp.at("timeouts")),
+    retry: readRetry(ofHttp.at("retry")),
     sessionPersistence: readSessionPersistence(rule.at("sessionPersistence")),
   });
   if (settled.ok) return settled.value;
@@ -264,7 +305,10 @@ function readRuleMatches(
   context: RuleContext,
 ): Result<readonly HttpRouteMatch[]> {
   const list = new FaultList(known.filter(({ path }) => isWithin(path, field.path)));
-  return list.settle(readMatches(field.apart(list), context.strictPaths));
+  const own = field.apart(list);
+  const matches =
+    context.matches === "grpc" ? readGrpcMatches(own) : readMatches(own, context.strictPaths);
+  return list.settle(matches);
 }
 
 function readHttpBackendRef(field: Field, rules: FilterRules): HttpBackendRef {

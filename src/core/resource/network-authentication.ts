@@ -11,7 +11,7 @@ export type NetworkAuthentication = {
   readonly networks: readonly NetworkExcept[];
 };
 
-type NetworkExcept = { readonly cidr: Cidr; readonly except: readonly Cidr[] };
+export type NetworkExcept = { readonly cidr: Cidr; readonly except: readonly Cidr[] };
 
 export function parseNetworkAuthentication(
   json: unknown,
@@ -33,7 +33,7 @@ export function parseNetworkAuthentication(
 /** Stands for a network that could not be read; never leaves this file, because the fault beside it does. */
 const nowhere: Cidr = { ip: { family: 4, bits: 0 }, prefix: 32 };
 
-function readNetwork(field: Field): NetworkExcept {
+export function readNetwork(field: Field): NetworkExcept {
   const cidr = readCidr(field.at("cidr"));
   const except = field
     .at("except")

@@ -4,10 +4,12 @@ import { type AuthorizationPolicy, parseAuthorizationPolicy } from "./authorizat
 import { type KgatewayBackend, parseBackend } from "./backend.ts";
 import { type BackendTrafficPolicy, parseBackendTrafficPolicy } from "./backend-traffic-policy.ts";
 import { type DirectResponse, parseDirectResponse } from "./direct-response.ts";
+import { type EgressNetwork, parseEgressNetwork } from "./egress-network.ts";
 import { type EndpointSlice, parseEndpointSlice } from "./endpoint-slice.ts";
 import { FaultList, Field, quote } from "./field.ts";
 import { type HttpFault, parseHttpFault } from "./http-fault.ts";
-import { type HttpRoute, parseHttpRoute } from "./http-route.ts";
+import { type GrpcRoute, type HttpRoute, parseGrpcRoute, parseHttpRoute } from "./http-route.ts";
+import { type JwtAuthentication, parseJwtAuthentication } from "./jwt-authentication.ts";
 import {
   type MeshTlsAuthentication,
   parseMeshTlsAuthentication,
@@ -19,9 +21,13 @@ import {
 } from "./network-authentication.ts";
 import { type NameRule, readIdentity } from "./object-meta.ts";
 import { type Pod, parsePod } from "./pod.ts";
+import { parseRateLimitPolicy, type RateLimitPolicy } from "./rate-limit-policy.ts";
 import { type KubernetesSecret, parseSecret } from "./secret.ts";
 import { parseServer, type Server } from "./server.ts";
+import { parseServerAuthorization, type ServerAuthorization } from "./server-authorization.ts";
 import { parseService, type Service } from "./service.ts";
+import { parseServiceProfile, type ServiceProfile } from "./service-profile.ts";
+import { parseTcpRoute, parseTlsRoute, type TcpRoute, type TlsRoute } from "./stream-route.ts";
 
 export type Resource =
   | Namespace
@@ -30,12 +36,20 @@ export type Resource =
   | EndpointSlice
   | KubernetesSecret
   | HttpRoute
+  | GrpcRoute
+  | TlsRoute
+  | TcpRoute
+  | EgressNetwork
   | HttpFault
   | DirectResponse
   | KgatewayBackend
   | BackendTrafficPolicy
+  | ServiceProfile
   | Server
   | AuthorizationPolicy
+  | ServerAuthorization
+  | RateLimitPolicy
+  | JwtAuthentication
   | MeshTlsAuthentication
   | NetworkAuthentication;
 
@@ -77,6 +91,30 @@ const kinds: Readonly<Record<Kind, KindEntry>> = {
     nameRule: "dns-name",
     parse: parseHttpRoute,
   },
+  GRPCRoute: {
+    groups: ["gateway.networking.k8s.io"],
+    scope: "namespaced",
+    nameRule: "dns-name",
+    parse: parseGrpcRoute,
+  },
+  TLSRoute: {
+    groups: ["gateway.networking.k8s.io"],
+    scope: "namespaced",
+    nameRule: "dns-name",
+    parse: parseTlsRoute,
+  },
+  TCPRoute: {
+    groups: ["gateway.networking.k8s.io"],
+    scope: "namespaced",
+    nameRule: "dns-name",
+    parse: parseTcpRoute,
+  },
+  EgressNetwork: {
+    groups: policyGroup,
+    scope: "namespaced",
+    nameRule: "dns-name",
+    parse: parseEgressNetwork,
+  },
   Secret: { groups: [""], scope: "namespaced", nameRule: "dns-name", parse: parseSecret },
   HTTPFault: {
     groups: ["weft.dev"],
@@ -102,12 +140,36 @@ const kinds: Readonly<Record<Kind, KindEntry>> = {
     nameRule: "dns-name",
     parse: parseBackendTrafficPolicy,
   },
+  ServiceProfile: {
+    groups: ["linkerd.io"],
+    scope: "namespaced",
+    nameRule: "dns-name",
+    parse: parseServiceProfile,
+  },
   Server: { groups: policyGroup, scope: "namespaced", nameRule: "dns-name", parse: parseServer },
   AuthorizationPolicy: {
     groups: policyGroup,
     scope: "namespaced",
     nameRule: "dns-name",
     parse: parseAuthorizationPolicy,
+  },
+  ServerAuthorization: {
+    groups: policyGroup,
+    scope: "namespaced",
+    nameRule: "dns-name",
+    parse: parseServerAuthorization,
+  },
+  HTTPLocalRateLimitPolicy: {
+    groups: policyGroup,
+    scope: "namespaced",
+    nameRule: "dns-name",
+    parse: parseRateLimitPolicy,
+  },
+  JWTAuthentication: {
+    groups: ["weft.dev"],
+    scope: "namespaced",
+    nameRule: "dns-name",
+    parse: parseJwtAuthentication,
   },
   MeshTLSAuthentication: {
     groups: policyGroup,

@@ -7,6 +7,7 @@ import type {
   HttpMatch,
   PathMatch,
   RequestCondition,
+  RpcName,
   ValueMatch,
 } from "../model/match.ts";
 import type { Meta } from "../model/meta.ts";
@@ -32,6 +33,8 @@ export type MatchEntry = {
   readonly queryParams: readonly ValueEntry[];
   /** Undefined: none. */
   readonly condition: ConditionEntry | undefined;
+  /** Of a gRPC route: how closely it names the call. */
+  readonly rpc: RpcRank | undefined;
   /** Empty: any host. All of them rank alike: exact names only, or suffixes of one length only. */
   readonly hosts: readonly HostMatch[];
   /** Index into `rules`. */
@@ -42,6 +45,9 @@ export type MatchEntry = {
   readonly unreadable: string;
 };
 
+/** Gateway API GRPCRouteRule counts characters; a regular expression has none to count and stands before no name at all. */
+export type RpcRank = { readonly service: number; readonly method: number };
+
 export type ValueEntry = {
   readonly name: string;
   /** -1: compare with `value`; else index into `patterns`. */
@@ -51,7 +57,7 @@ export type ValueEntry = {
 
 export type ConditionEntry =
   /** Index into `patterns`. */
-  | { readonly kind: "path"; readonly pattern: number }
+  | { readonly kind: "path" | "rpc-service" | "rpc-method"; readonly pattern: number }
   | { readonly kind: "method"; readonly method: string }
   | { readonly kind: "all" | "any"; readonly of: readonly ConditionEntry[] }
   | { readonly kind: "not"; readonly of: ConditionEntry };
@@ -111,6 +117,8 @@ export function compileHttpRoutes(
 export type Criterion =
   | "unreadable"
   | "host"
+  | "rpc-service"
+  | "rpc-method"
   | "path-kind"
   | "path-length"
   | "method"
@@ -121,6 +129,8 @@ export type Criterion =
 const criteria: readonly Criterion[] = [
   "unreadable",
   "host",
+  "rpc-service",
+  "rpc-method",
   "path-kind",
   "path-length",
   "method",
@@ -156,12 +166,21 @@ function precedence(entry: MatchEntry): readonly number[] {
   return [
     entry.unreadable === "" ? 0 : 1,
     hostRank(entry.hosts[0]),
-    pathRank[entry.path.kind],
+    // Beside gRPC routes an entry that takes every request refuses what they leave.
+    entry.rpc?.service ?? -1,
+    entry.rpc?.method ?? -1,
+    // The path of a gRPC route says no more than its names.
+    entry.rpc === undefined ? pathRank[entry.path.kind] : 0,
     entry.path.kind === "prefix" ? trimPrefix(entry.path.value).length : 0,
     entry.method === "" ? 0 : 1,
     entry.headers.length,
     entry.queryParams.length,
   ];
+}
+
+function rankOfName({ kind, value }: RpcName): number {
+  if (kind === "any") return 0;
+  return kind === "regex" ? 1 : 1 + value.length;
 }
 
 /** No two exact names take the same request, so they rank alike; of suffixes the longer is the better. No host name has more than 253 characters. */
@@ -176,7 +195,7 @@ function groupByRank(hosts: readonly HostMatch[]): readonly (readonly HostMatch[
 }
 
 function compileMatch(
-  { path, headers, queryParams, method, condition, unreadable = "" }: HttpMatch,
+  { path, headers, queryParams, method, condition, rpc, unreadable = "" }: HttpMatch,
   intern: Interner,
 ): Omit<MatchEntry, "hosts" | "rule" | "match"> {
   return {
@@ -186,6 +205,7 @@ function compileMatch(
     headers: headers.map((header) => compileValue(header, intern)),
     queryParams: queryParams.map((param) => compileValue(param, intern)),
     condition: condition && compileCondition(condition, intern),
+    rpc: rpc && { service: rankOfName(rpc.service), method: rankOfName(rpc.method) },
     unreadable,
   };
 }
@@ -193,7 +213,9 @@ function compileMatch(
 function compileCondition(condition: RequestCondition, intern: Interner): ConditionEntry {
   switch (condition.kind) {
     case "path":
-      return { kind: "path", pattern: intern.indexOf(condition.pattern) };
+    case "rpc-service":
+    case "rpc-method":
+      return { kind: condition.kind, pattern: intern.indexOf(condition.pattern) };
     case "method":
       return condition;
     case "all":

@@ -18,6 +18,7 @@ import type {
   Backend_BalanceP2c_PenaltyPeakEwma,
   Backend_BalanceP2cSchema,
   BackendSchema,
+  GrpcRoute_Distribution,
   HttpRoute_Distribution,
   OpaqueRoute_Distribution,
   TlsRoute_Distribution,
@@ -98,7 +99,7 @@ export function fromWireBackend(message: WireBackend | undefined, trace: Trace):
   }
 }
 
-/** A message of the three distributions that HTTP, opaque and TLS routes have alike. `F` is what they call a filter. */
+/** A message of the three distributions that HTTP, gRPC, opaque and TLS routes have alike. `F` is what they call a filter. */
 export type DistributionInit<F> = {
   readonly kind:
     | { case: "empty"; value: Record<never, never> }
@@ -140,7 +141,11 @@ export function toWireDistribution<F>(
   return { kind: { case: "empty", value: {} } };
 }
 
-type AnyDistribution = HttpRoute_Distribution | OpaqueRoute_Distribution | TlsRoute_Distribution;
+type AnyDistribution =
+  | HttpRoute_Distribution
+  | GrpcRoute_Distribution
+  | OpaqueRoute_Distribution
+  | TlsRoute_Distribution;
 
 type AnyRouteBackend = Extract<
   AnyDistribution["kind"],

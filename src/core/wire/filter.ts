@@ -188,7 +188,7 @@ function fromWireScheme({ type }: Scheme): string | undefined {
   return type.value === Scheme_Registered.HTTPS ? "https" : undefined;
 }
 
-function toWireModifier({ set, add, remove }: HeaderModifier): {
+export function toWireModifier({ set, add, remove }: HeaderModifier): {
   readonly set: MessageInitShape<typeof HeadersSchema>;
   readonly add: MessageInitShape<typeof HeadersSchema>;
   remove: string[];
@@ -196,7 +196,7 @@ function toWireModifier({ set, add, remove }: HeaderModifier): {
   return { set: toWireHeaders(set), add: toWireHeaders(add), remove: [...remove] };
 }
 
-function fromWireModifier(
+export function fromWireModifier(
   modifier: RequestHeaderModifier | ResponseHeaderModifier,
   kind: "request-headers" | "response-headers",
   trace: Trace,

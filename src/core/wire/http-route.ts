@@ -87,7 +87,7 @@ export function fromWireInboundRoute(message: WireInboundRoute, trace: Trace): I
 }
 
 /** Nobody knows whose requests these are, so none of the matches can be judged (see HttpMatch). */
-function withHostFault(
+export function withHostFault(
   matches: readonly HttpMatch[],
   unreadable: string | undefined,
 ): readonly HttpMatch[] {

@@ -1,8 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { failAlways } from "../model/filter.ts";
 import type { InboundHttpRoute } from "../model/http-route.ts";
 import type { InboundPolicy, ServerLabels } from "../model/inbound-policy.ts";
-import { everyRequest } from "../model/match.ts";
 import { parseWorkload, type Workload } from "../model/workload.ts";
 import { fail, fault, ok, type Result } from "../std/result.ts";
 import { unreachable } from "../std/unreachable.ts";
@@ -10,6 +8,7 @@ import { fromWireAuthorizations, toWireAuthorizations } from "./authorization.ts
 import { type Decoded, decode, report, type Trace, under } from "./decode.ts";
 import { fromWireDuration, toWireDuration } from "./duration.ts";
 import {
+  type HttpLocalRateLimit,
   type HttpRoute,
   type PortSpec,
   type ProxyProtocol,
@@ -17,8 +16,9 @@ import {
   type Server,
   ServerSchema,
 } from "./gen/linkerd/inbound_pb.ts";
+import { fromWireInboundGrpcRoute, isRpcRoute, toWireInboundGrpcRoute } from "./grpc-route.ts";
 import { fromWireInboundRoute, toWireInboundRoute } from "./http-route.ts";
-import { unnamed } from "./meta.ts";
+import { fromWireRateLimit, toWireRateLimit } from "./rate-limit.ts";
 
 /** Linkerd's default. Taken for protocols that are not detected as well, where it means nothing. */
 export const defaultDetectTimeoutMs = 10_000;
@@ -54,23 +54,26 @@ export function fromWireInbound(message: Server): Decoded<InboundPolicy> {
   });
 }
 
-type Protocol = Pick<InboundPolicy, "protocol" | "detectTimeoutMs" | "routes">;
+type Protocol = Pick<InboundPolicy, "protocol" | "detectTimeoutMs" | "routes" | "rateLimit">;
 
-/** A gRPC server to which HTTP routes are attached is sent as HTTP/2, where they hold; without routes the two are alike. */
+/** A gRPC server with HTTP routes or a rate limit is sent as HTTP/2, where they hold; both read the same bytes. */
 function toWireProtocol(policy: InboundPolicy): MessageInitShape<typeof ProxyProtocolSchema> {
   const routes = policy.routes.map(toWireInboundRoute);
+  const limit = policy.rateLimit && toWireRateLimit(policy.rateLimit);
+  const limited = limit === undefined ? {} : { localRateLimit: limit };
   switch (policy.protocol) {
     case "detect": {
       const timeout = toWireDuration(policy.detectTimeoutMs);
-      return { kind: { case: "detect", value: { timeout, httpRoutes: routes } } };
+      const detectLimit = limit === undefined ? {} : { httpLocalRateLimit: limit };
+      return { kind: { case: "detect", value: { timeout, httpRoutes: routes, ...detectLimit } } };
     }
     case "http1":
     case "http2":
-      return { kind: { case: policy.protocol, value: { routes } } };
+      return { kind: { case: policy.protocol, value: { routes, ...limited } } };
     case "grpc":
-      return routes.length === 0
-        ? { kind: { case: "grpc", value: {} } }
-        : { kind: { case: "http2", value: { routes } } };
+      return limit === undefined && policy.routes.every(isRpcRoute)
+        ? { kind: { case: "grpc", value: { routes: policy.routes.map(toWireInboundGrpcRoute) } } }
+        : { kind: { case: "http2", value: { routes, ...limited } } };
     case "opaque":
     case "tls":
       return { kind: { case: policy.protocol, value: {} } };
@@ -85,7 +88,6 @@ function fromWireProtocol(message: ProxyProtocol | undefined, trace: Trace): Pro
     case "detect": {
       const at = under(trace, "detect");
       const { timeout, httpRoutes, httpLocalRateLimit } = kind.value;
-      reportRateLimit(httpLocalRateLimit, at);
       const detectTimeoutMs = timeout && fromWireDuration(timeout);
       if (detectTimeoutMs === undefined) {
         report(
@@ -97,17 +99,25 @@ function fromWireProtocol(message: ProxyProtocol | undefined, trace: Trace): Pro
         protocol: "detect",
         detectTimeoutMs: detectTimeoutMs ?? defaultDetectTimeoutMs,
         routes: fromWireRoutes(httpRoutes, under(at, "httpRoutes")),
+        ...limitOf(httpLocalRateLimit, under(at, "httpLocalRateLimit")),
       };
     }
     case "http1":
     case "http2": {
       const at = under(trace, kind.case);
-      reportRateLimit(kind.value.localRateLimit, at);
-      const routes = fromWireRoutes(kind.value.routes, under(at, "routes"));
-      return { protocol: kind.case, detectTimeoutMs: defaultDetectTimeoutMs, routes };
+      const { routes, localRateLimit } = kind.value;
+      return {
+        protocol: kind.case,
+        detectTimeoutMs: defaultDetectTimeoutMs,
+        routes: fromWireRoutes(routes, under(at, "routes")),
+        ...limitOf(localRateLimit, under(at, "localRateLimit")),
+      };
     }
     case "grpc": {
-      const routes = kind.value.routes.length === 0 ? [] : [refuseGrpc(under(trace, "grpc"))];
+      const at = under(trace, "grpc");
+      const routes = kind.value.routes.map((route, index) =>
+        fromWireInboundGrpcRoute(route, under(at, "routes", index)),
+      );
       return { protocol: "grpc", detectTimeoutMs: defaultDetectTimeoutMs, routes };
     }
     case "opaque":
@@ -125,20 +135,11 @@ function fromWireRoutes(routes: readonly HttpRoute[], trace: Trace): readonly In
   );
 }
 
-/** The routes cannot be read, so it cannot be told which authorization a request needs. */
-function refuseGrpc(trace: Trace): InboundHttpRoute {
-  const reason = report(trace, "has gRPC routes, which are not supported");
-  return {
-    meta: unnamed,
-    hosts: [],
-    authorizations: [],
-    rules: [{ matches: [everyRequest], filters: [failAlways(500, reason)] }],
-  };
-}
-
-/** A limit protects the application from load and decides about nobody, so requests go on without it; that they do is said aloud. */
-function reportRateLimit(limit: unknown, trace: Trace): void {
-  if (limit !== undefined) report(trace, "has a rate limit, which is not supported");
+function limitOf(
+  limit: HttpLocalRateLimit | undefined,
+  trace: Trace,
+): Pick<InboundPolicy, "rateLimit"> {
+  return limit === undefined ? {} : { rateLimit: fromWireRateLimit(limit, trace) };
 }
 
 function admitsNobody(server: ServerLabels): InboundPolicy {

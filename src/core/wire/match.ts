@@ -5,8 +5,11 @@ import {
   type HostMatch,
   type HttpMatch,
   type PathMatch,
+  type RpcMatch,
+  type RpcName,
   type ValueMatch,
 } from "../model/match.ts";
+import { matchOfRpc } from "../model/rpc-match.ts";
 import { isToken } from "../std/field.ts";
 import { report, type Trace, under } from "./decode.ts";
 import type {
@@ -25,17 +28,20 @@ import {
   HttpMethod_Registered,
   type HttpMethodSchema,
 } from "./gen/linkerd/http_types_pb.ts";
+import type { SniMatch as WireSniMatch } from "./gen/linkerd/tls_route_pb.ts";
+import type { RpcMatchSchema, RpcMatch as WireRpcMatch } from "./gen/weft/extensions_pb.ts";
 import { fromOctets, toOctets } from "./octets.ts";
 
 export function toWireMatch(match: HttpMatch): MessageInitShape<typeof HttpRouteMatchSchema> {
-  const { path, headers, queryParams, method, condition, unreadable } = match;
-  if (condition !== undefined) throw new Error("The condition of a match has no message");
+  const { path, headers, queryParams, method, condition, rpc, unreadable } = match;
+  if (condition !== undefined && rpc === undefined) throw new Error("The condition of a match has no message");
   return {
     // A match that was not understood is not sent on as if it was.
     path: unreadable === undefined ? { kind: { case: path.kind, value: path.value } } : {},
     headers: headers.map(toWireHeader),
     queryParams: queryParams.map(toWireQueryParam),
     ...(method === "" ? {} : { method: toWireMethod(method) }),
+    ...(rpc === undefined ? {} : { rpc: toWireRpc(rpc) }),
   };
 }
 
@@ -53,7 +59,7 @@ export function fromWireMatch(match: HttpRouteMatch, trace: Trace): HttpMatch {
   const reasons: string[] = [];
   const path = match.path === undefined ? everyPath : fromWirePath(match.path);
   if (path === undefined) reasons.push(report(under(trace, "path"), "has no kind"));
-  const headers = fromWireList(match.headers, fromWireHeader, { trace, field: "headers", reasons });
+  const headers = fromWireHeaders(match.headers, trace, reasons);
   const queryParams = fromWireList(match.queryParams, fromWireQueryParam, {
     trace,
     field: "queryParams",
@@ -63,13 +69,39 @@ export function fromWireMatch(match: HttpRouteMatch, trace: Trace): HttpMatch {
   if (method === undefined) {
     reasons.push(report(under(trace, "method"), "is not a method of HTTP"));
   }
+  const asHttp = { path: path ?? everyPath, headers, queryParams, method: method ?? "" };
   return {
-    path: path ?? everyPath,
-    headers,
-    queryParams,
-    method: method ?? "",
+    ...(match.rpc === undefined ? asHttp : matchOfRpc(fromWireRpc(match.rpc), headers)),
     ...(reasons.length === 0 ? {} : { unreadable: reasons.join("; ") }),
   };
+}
+
+export function toWireRpc({ service, method }: RpcMatch): MessageInitShape<typeof RpcMatchSchema> {
+  return {
+    ...(service.kind === "regex" ? { serviceRegex: service.value } : { service: service.value }),
+    ...(method.kind === "regex" ? { methodRegex: method.value } : { method: method.value }),
+  };
+}
+
+export function fromWireRpc(message: WireRpcMatch): RpcMatch {
+  return {
+    service: rpcName(message.service, message.serviceRegex),
+    method: rpcName(message.method, message.methodRegex),
+  };
+}
+
+export function rpcName(exact: string, regex: string): RpcName {
+  if (regex !== "") return { kind: "regex", value: regex };
+  return exact === "" ? { kind: "any", value: "" } : { kind: "exact", value: exact };
+}
+
+/** What every match of headers has; `reasons` says what could not be read. */
+export function fromWireHeaders(
+  headers: readonly WireHeaderMatch[],
+  trace: Trace,
+  reasons: string[],
+): readonly ValueMatch[] {
+  return fromWireList(headers, fromWireHeader, { trace, field: "headers", reasons });
 }
 
 export function toWireHost({ kind, value }: HostMatch): MessageInitShape<typeof HostMatchSchema> {
@@ -82,12 +114,26 @@ export function toWireHost({ kind, value }: HostMatch): MessageInitShape<typeof 
 export function fromWireHosts(
   hosts: readonly WireHostMatch[],
   trace: Trace,
-): { readonly hosts: readonly HostMatch[]; readonly unreadable: string | undefined } {
+): ReadNames {
+  return fromWireNames(hosts, under(trace, "hosts"));
+}
+
+type ReadNames = {
+  readonly hosts: readonly HostMatch[];
+  readonly unreadable: string | undefined;
+};
+
+/** Server names of TLS are matched alike. */
+export function fromWireNames(
+  names: readonly (WireHostMatch | WireSniMatch)[],
+  trace: Trace,
+): ReadNames {
   const read: HostMatch[] = [];
-  for (const [at, { match }] of hosts.entries()) {
+  for (const [at, { match }] of names.entries()) {
     const host = fromWireHost(match);
     if (host === undefined) {
-      const reason = report(under(trace, "hosts", at), "is neither a name nor a suffix");
+      const path = `${trace.path}[${at}]`;
+      const reason = report({ ...trace, path }, "is neither a name nor a suffix");
       return { hosts: [], unreadable: reason };
     }
     read.push(host);
@@ -95,7 +141,7 @@ export function fromWireHosts(
   return { hosts: read, unreadable: undefined };
 }
 
-function fromWireHost(match: WireHostMatch["match"]): HostMatch | undefined {
+function fromWireHost(match: (WireHostMatch | WireSniMatch)["match"]): HostMatch | undefined {
   switch (match.case) {
     case "exact":
       return match.value === "" ? undefined : { kind: "exact", value: match.value.toLowerCase() };
@@ -115,7 +161,7 @@ function fromWirePath({ kind }: WirePathMatch): PathMatch | undefined {
   return kind.case === undefined ? undefined : { kind: kind.case, value: kind.value };
 }
 
-function toWireHeader({
+export function toWireHeader({
   name,
   kind,
   value,

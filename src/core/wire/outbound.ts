@@ -3,7 +3,12 @@ import { normaliseAuthority, targetOf } from "../model/authority.ts";
 import { type Filter, failAlways } from "../model/filter.ts";
 import { everyRequest } from "../model/match.ts";
 import type { Meta } from "../model/meta.ts";
-import type { OpaqueRoute, OutboundPolicy, OutboundTarget } from "../model/outbound-policy.ts";
+import type {
+  OpaqueRoute,
+  OutboundPolicy,
+  OutboundTarget,
+  TlsRoute,
+} from "../model/outbound-policy.ts";
 import { parseWorkload, type Workload } from "../model/workload.ts";
 import { formatIp } from "../std/ip.ts";
 import { fail, fault, ok, type Result } from "../std/result.ts";
@@ -19,13 +24,16 @@ import {
   type ProxyProtocol,
   type ProxyProtocol_Http1,
   type ProxyProtocolSchema,
-  type TlsRoute,
   type TlsRoute_Filter,
   type TrafficSpec,
   type OpaqueRoute as WireOpaqueRoute,
   type OutboundPolicy as WireOutboundPolicy,
+  type TlsRoute as WireTlsRoute,
 } from "./gen/linkerd/outbound_pb.ts";
+import { fromWireOutboundGrpcRoute, toWireOutboundGrpcRoute } from "./grpc-route.ts";
 import { failingRule, fromWireOutboundRoute, toWireOutboundRoute } from "./http-route.ts";
+import type { SniMatchSchema } from "./gen/linkerd/tls_route_pb.ts";
+import { fromWireNames, toWireHost } from "./match.ts";
 import { fromWireMeta, toWireMeta } from "./meta.ts";
 import { fromWireTcpAddress } from "./net.ts";
 import { withoutExtensions } from "./without-extensions.ts";
@@ -82,15 +90,15 @@ export function fromWireOutbound(message: WireOutboundPolicy): Decoded<OutboundP
 
 type Body = Omit<OutboundPolicy, "parent">;
 
-/** The routes of gRPC have no model of their own yet; as HTTP routes they hold on HTTP/2, which is what they mean. */
 function toWireProtocol({
   protocol,
   httpRoutes,
   accrual,
   opaque,
+  tlsRoutes = [{ ...opaque, snis: [] }],
 }: OutboundPolicy): MessageInitShape<typeof ProxyProtocolSchema> {
   const http = {
-    routes: httpRoutes.map(toWireOutboundRoute),
+    routes: protocol === "grpc" ? [] : httpRoutes.map(toWireOutboundRoute),
     ...(accrual === undefined ? {} : { failureAccrual: toWireAccrual(accrual) }),
   };
   switch (protocol) {
@@ -109,12 +117,15 @@ function toWireProtocol({
     case "http1":
       return { kind: { case: "http1", value: http } };
     case "http2":
-    case "grpc":
       return { kind: { case: "http2", value: http } };
+    case "grpc":
+      return {
+        kind: { case: "grpc", value: { ...http, routes: httpRoutes.map(toWireOutboundGrpcRoute) } },
+      };
     case "opaque":
       return { kind: { case: "opaque", value: { routes: [toWireOpaque(opaque)] } } };
     case "tls":
-      return { kind: { case: "tls", value: { routes: [toWireOpaque(opaque)] } } };
+      return { kind: { case: "tls", value: { routes: tlsRoutes.map(toWireTls) } } };
     default:
       return unreachable(protocol);
   }
@@ -138,13 +149,29 @@ function fromWireProtocol(message: ProxyProtocol | undefined, parent: Meta, trac
       const http = fromWireHttp(kind.value, under(trace, kind.case));
       return { protocol: kind.case, ...http, opaque: refusedOpaque(parent) };
     }
-    case "opaque":
-    case "tls": {
-      const opaque = fromWireOpaque(kind.value.routes, parent, under(trace, kind.case));
-      return { protocol: kind.case, httpRoutes: [], accrual: undefined, opaque };
+    case "opaque": {
+      const opaque = fromWireOpaque(kind.value.routes, parent, under(trace, "opaque"));
+      return { protocol: "opaque", httpRoutes: [], accrual: undefined, opaque };
     }
-    case "grpc":
-      return refuseAll(parent, report(trace, "asks for gRPC routes, which are not supported"));
+    case "tls":
+      return {
+        protocol: "tls",
+        httpRoutes: [],
+        accrual: undefined,
+        ...fromWireTls(kind.value.routes, parent, under(trace, "tls")),
+      };
+    case "grpc": {
+      const at = under(trace, "grpc");
+      const { routes, failureAccrual } = kind.value;
+      return {
+        protocol: "grpc",
+        httpRoutes: routes.map((route, index) =>
+          fromWireOutboundGrpcRoute(route, under(at, "routes", index)),
+        ),
+        accrual: failureAccrual && fromWireAccrual(failureAccrual, under(at, "failureAccrual")),
+        opaque: refusedOpaque(parent),
+      };
+    }
     case undefined:
       return refuseAll(parent, report(trace, "is of no known kind"));
   }
@@ -177,7 +204,6 @@ export function refusedOpaque(meta: Meta): OpaqueRoute {
   return { meta, refusal: "invalid", backends: { kind: "empty" } };
 }
 
-/** TLS routes of the contract have the same parts; without server names they take every connection. */
 type OpaqueInit = {
   readonly metadata: ReturnType<typeof toWireMeta>;
   readonly rules: [
@@ -219,24 +245,54 @@ const readOpaqueFilters: FilterReader = (routeBackend) =>
       : failAlways(500, kind.value?.message ?? "the filter is of no known kind"),
   );
 
+function toWireTls({ snis, ...route }: TlsRoute): OpaqueInit & {
+  snis: MessageInitShape<typeof SniMatchSchema>[];
+} {
+  return { ...toWireOpaque(route), snis: snis.map(toWireHost) };
+}
+
+/** One route for every name is what bytes of any other kind have, too. */
+function fromWireTls(
+  routes: readonly WireTlsRoute[],
+  parent: Meta,
+  trace: Trace,
+): Pick<OutboundPolicy, "opaque" | "tlsRoutes"> {
+  const [only, ...more] = routes;
+  if (only === undefined || (more.length === 0 && only.snis.length === 0)) {
+    return { opaque: fromWireOpaque(routes, parent, trace) };
+  }
+  const tlsRoutes = routes.map((route, at): TlsRoute => {
+    const here = under(trace, "routes", at);
+    const { hosts, unreadable } = fromWireNames(route.snis, under(here, "snis"));
+    const read = fromWireBytes(route, here);
+    return unreadable === undefined
+      ? { ...read, snis: hosts }
+      : { ...refusedOpaque(read.meta), snis: [] };
+  });
+  return { opaque: refusedOpaque(parent), tlsRoutes };
+}
+
 function fromWireOpaque(
-  routes: readonly (WireOpaqueRoute | TlsRoute)[],
+  routes: readonly (WireOpaqueRoute | WireTlsRoute)[],
   parent: Meta,
   trace: Trace,
 ): OpaqueRoute {
   const [route, ...more] = routes;
-  const [rule, ...moreRules] = route?.rules ?? [];
-  if (route === undefined || rule === undefined || more.length > 0 || moreRules.length > 0) {
+  if (route === undefined || more.length > 0) {
     report(trace, "must have one route with one rule");
     return refusedOpaque(parent);
   }
-  const at = under(trace, "routes", 0);
-  const meta = fromWireMeta(route.metadata, under(at, "metadata"));
-  if ("snis" in route && route.snis.length > 0) {
-    report(under(at, "snis"), "are not supported");
+  return fromWireBytes(route, under(trace, "routes", 0));
+}
+
+function fromWireBytes(route: WireOpaqueRoute | WireTlsRoute, trace: Trace): OpaqueRoute {
+  const meta = fromWireMeta(route.metadata, under(trace, "metadata"));
+  const [rule, ...more] = route.rules;
+  if (rule === undefined || more.length > 0) {
+    report(trace, "must have one rule");
     return refusedOpaque(meta);
   }
-  const backends = fromWireDistribution(rule.backends, readOpaqueFilters, under(at, "backends"));
+  const backends = fromWireDistribution(rule.backends, readOpaqueFilters, under(trace, "backends"));
   if (backends === undefined) return refusedOpaque(meta);
   const refusal = rule.filters[0]?.kind.case ?? (rule.filters.length > 0 ? "invalid" : "");
   return { meta, refusal, backends };

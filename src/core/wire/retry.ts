@@ -1,4 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { grpcCode } from "../model/grpc-status.ts";
 import {
   defaultRetryBackoff,
   defaultRetryBudget,
@@ -10,6 +11,8 @@ import { fromWireBackoff, toWireBackoff } from "./backoff.ts";
 import { report, type Trace, under } from "./decode.ts";
 import { fromWireDuration, toWireDuration } from "./duration.ts";
 import type {
+  GrpcRoute_Retry,
+  GrpcRoute_RetrySchema,
   HttpRoute_Retry,
   HttpRoute_Retry_Conditions,
   HttpRoute_RetrySchema,
@@ -20,11 +23,32 @@ import type {
 } from "./gen/weft/extensions_pb.ts";
 import { toUint32 } from "./uint32.ts";
 
+type RetryInit = {
+  readonly maxRetries: number;
+  readonly maxRequestBytes: number;
+  readonly conditions: { statusRanges: { start: number; end: number }[] };
+  readonly timeout?: ReturnType<typeof toWireDuration>;
+  readonly backoff: ReturnType<typeof toWireBackoff>;
+  readonly budget?: MessageInitShape<typeof RetryBudgetSchema>;
+};
+
+/** What retries of both kinds of route have. */
+type RetryParts = Pick<
+  HttpRoute_Retry,
+  "maxRetries" | "maxRequestBytes" | "timeout" | "backoff" | "budget"
+> & { readonly conditions?: Pick<HttpRoute_Retry_Conditions, "statusRanges"> | undefined };
+
+const noStatuses: Pick<HttpRoute_Retry_Conditions, "statusRanges"> = { statusRanges: [] };
+
 /** Linkerd's proxy refuses a policy with more. */
 const maxRetries = 65_535;
 
 /** The default budget is what no budget means to the reader, so it is not sent. */
 export function toWireRetry(retry: Retry): MessageInitShape<typeof HttpRoute_RetrySchema> {
+  return toWireRetryParts(retry);
+}
+
+function toWireRetryParts(retry: Retry): RetryInit {
   const { limit, statuses, perTryMs, backoff, maxBodyBytes, budget } = retry;
   const statusRanges = statuses.filter(isStatusRange).map(({ start, end }) => ({ start, end }));
   return {
@@ -38,7 +62,7 @@ export function toWireRetry(retry: Retry): MessageInitShape<typeof HttpRoute_Ret
 }
 
 /** Undefined: requests are sent once, because nobody knows how long a try may take. What else is wrong makes for fewer retries. */
-export function fromWireRetry(message: HttpRoute_Retry, trace: Trace): Retry | undefined {
+export function fromWireRetry(message: RetryParts, trace: Trace): Retry | undefined {
   const perTryMs = message.timeout === undefined ? 0 : fromWireDuration(message.timeout);
   if (perTryMs === undefined) {
     report(under(trace, "timeout"), "must not be negative; requests are sent once");
@@ -64,7 +88,7 @@ export function fromWireRetry(message: HttpRoute_Retry, trace: Trace): Retry | u
 }
 
 function fromWireConditions(
-  message: HttpRoute_Retry_Conditions | undefined,
+  message: Pick<HttpRoute_Retry_Conditions, "statusRanges"> | undefined,
   trace: Trace,
 ): readonly StatusRange[] {
   if (message === undefined) report(trace, "is missing; no status is retried");
@@ -88,6 +112,33 @@ function isDefaultBudget({ percent, intervalMs, minPerSecond }: RetryBudget): bo
     intervalMs === defaultRetryBudget.intervalMs &&
     minPerSecond === defaultRetryBudget.minPerSecond
   );
+}
+
+const codeFields = [
+  ["cancelled", grpcCode.cancelled],
+  ["deadineExceeded", grpcCode.deadlineExceeded],
+  ["resourceExhausted", grpcCode.resourceExhausted],
+  ["internal", grpcCode.internal],
+  ["unavailable", grpcCode.unavailable],
+] as const;
+
+/** The conditions of gRPC are codes; all else is as in HTTP routes. */
+export function toWireGrpcRetry(retry: Retry): MessageInitShape<typeof GrpcRoute_RetrySchema> {
+  const { conditions: _, ...shared } = toWireRetryParts(retry);
+  const { grpcCodes = [] } = retry;
+  const conditions = Object.fromEntries(
+    codeFields.map(([field, code]) => [field, grpcCodes.includes(code)]),
+  );
+  return { ...shared, conditions };
+}
+
+export function fromWireGrpcRetry(message: GrpcRoute_Retry, trace: Trace): Retry | undefined {
+  const retry = fromWireRetry({ ...message, conditions: noStatuses }, trace);
+  if (retry === undefined) return undefined;
+  const { conditions } = message;
+  if (conditions === undefined) report(under(trace, "conditions"), "is missing; no code is retried");
+  const grpcCodes = codeFields.flatMap(([field, code]) => (conditions?.[field] ? [code] : []));
+  return { ...retry, grpcCodes };
 }
 
 function toWireBudget({

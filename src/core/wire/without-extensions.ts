@@ -2,9 +2,12 @@
  * A policy for a client that knows Linkerd's contract alone, in the model: what needs a field of ours fails with 500 and names it, since the client would
  * skip the field and send the requests on. A backend fails its own share, anything else its whole rule.
  */
+import type { Authorization } from "../model/authorization.ts";
 import type { Distribution, RouteBackend } from "../model/backend.ts";
 import { type Filter, failAlways } from "../model/filter.ts";
 import type { OutboundHttpRoute, OutboundHttpRule } from "../model/http-route.ts";
+import type { InboundPolicy } from "../model/inbound-policy.ts";
+import type { HttpMatch } from "../model/match.ts";
 import type { Meta } from "../model/meta.ts";
 import type { OutboundPolicy } from "../model/outbound-policy.ts";
 import { defaultRetryBudget } from "../model/retry.ts";
@@ -12,12 +15,76 @@ import { noTimeouts, type Timeouts } from "../model/timeouts.ts";
 import { extensionFilterNames, isExtensionFilter } from "./filter-extension.ts";
 
 export function withoutExtensions(policy: OutboundPolicy): OutboundPolicy {
-  const { httpRoutes, opaque } = policy;
+  const { httpRoutes, opaque, tlsRoutes } = policy;
   return {
     ...policy,
-    httpRoutes: httpRoutes.map(plainRoute),
+    httpRoutes: httpRoutes.map((route) =>
+      plainRoute(policy.protocol === "grpc" ? plainGrpcRoute(route) : route),
+    ),
     opaque: { ...opaque, backends: plainDistribution(opaque.backends) },
+    ...(tlsRoutes === undefined
+      ? {}
+      : {
+          tlsRoutes: tlsRoutes.map((route) => ({
+            ...route,
+            backends: plainDistribution(route.backends),
+          })),
+        }),
   };
+}
+
+/** A client that skips the tokens of an authorization would admit without them, so that it gets none of these. */
+export function inboundWithoutExtensions(policy: InboundPolicy): InboundPolicy {
+  return {
+    ...policy,
+    authorizations: policy.authorizations.filter(asksNoToken),
+    routes: policy.routes.map((route) => ({
+      ...route,
+      rules: route.rules.map((rule) =>
+        needsPatterns(rule.matches) ? { ...rule, filters: [refusal(patterns)] } : rule,
+      ),
+      authorizations: route.authorizations.filter(asksNoToken),
+    })),
+  };
+}
+
+function asksNoToken({ tokens = [] }: Authorization): boolean {
+  return tokens.length === 0;
+}
+
+/** Routes of gRPC have fewer filters than those of HTTP, and names only. */
+function plainGrpcRoute(route: OutboundHttpRoute): OutboundHttpRoute {
+  return {
+    ...route,
+    rules: route.rules.map((rule) => {
+      const needed = needsPatterns(rule.matches) ? patterns : neededByGrpc(rule.filters);
+      if (needed !== undefined) return failingRule(rule, route.meta, needed);
+      return { ...rule, backends: plainGrpcDistribution(rule.backends) };
+    }),
+  };
+}
+
+function plainGrpcDistribution(distribution: Distribution): Distribution {
+  if (distribution.kind === "empty") return distribution;
+  const backends = distribution.backends.map((share) => {
+    const needed = neededByGrpc(share.filters);
+    if (needed === undefined) return share;
+    const backend = { meta: share.backend.meta, dispatch: { kind: "fail" } } as const;
+    return { backend, filters: [refusal(needed)], weight: share.weight };
+  });
+  return { ...distribution, backends };
+}
+
+const patterns = "a regular expression of a service or method";
+
+function needsPatterns(matches: readonly HttpMatch[]): boolean {
+  return matches.some(({ condition }) => condition !== undefined);
+}
+
+function neededByGrpc(filters: readonly Filter[]): string | undefined {
+  return filters.some(({ kind }) => kind === "response-headers")
+    ? "ResponseHeaderModifier"
+    : undefined;
 }
 
 function plainRoute(route: OutboundHttpRoute): OutboundHttpRoute {
@@ -33,7 +100,10 @@ function plainRule(rule: OutboundHttpRule, routeMeta: Meta): OutboundHttpRule {
   if (timeouts === undefined) return failingRule(rule, routeMeta, "timeouts.backendRequest");
   return {
     ...rule,
-    backends: plainDistribution(rule.backends),
+    backends:
+      rule.backends.kind === "empty" && rule.filters.length > 0
+        ? nobodyBehind(rule.filters, routeMeta)
+        : plainDistribution(rule.backends),
     timeouts,
     // Linkerd's retries have no budget. One is a bound on what is sent beside the requests and changes none of their answers, so the rule is sent
     // without it; the default is what is not sent.
@@ -53,21 +123,25 @@ function plainTimeouts({
   return { ...timeouts, requestMs: backendRequestMs, backendRequestMs: 0 };
 }
 
-/**
- * Linkerd's proxy asks its backends whether they are ready before its filters, and one without backends never is: the requests would get 503 and no reason. The
- * backend of no kind is always ready.
- */
 function failingRule({ matches }: OutboundHttpRule, meta: Meta, needed: string): OutboundHttpRule {
   const filters = [refusal(needed)];
-  const backend = { meta, dispatch: { kind: "fail" } } as const;
   return {
     matches,
     filters,
-    backends: { kind: "first-available", backends: [{ backend, filters, weight: 1 }] },
+    backends: nobodyBehind(filters, meta),
     timeouts: noTimeouts,
     retry: undefined,
     session: undefined,
   };
+}
+
+/**
+ * For a rule whose filters answer: one that is broken, or redirects. Linkerd's proxy asks its backends whether they are ready before its filters, and one
+ * without backends never is: the requests would get 503 and no reason. The backend of no kind is always ready.
+ */
+function nobodyBehind(filters: readonly Filter[], meta: Meta): Distribution {
+  const backend = { meta, dispatch: { kind: "fail" } } as const;
+  return { kind: "first-available", backends: [{ backend, filters, weight: 1 }] };
 }
 
 function plainDistribution(distribution: Distribution): Distribution {

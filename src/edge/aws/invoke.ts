@@ -37,6 +37,8 @@ export type CallAnswer =
       readonly contentType: string;
       /** What the service calls its refusal; empty when it names none. */
       readonly errorType: string;
+      /** As the service wrote it; empty when it asks for no pause. */
+      readonly retryAfter: string;
       /** The function threw, or ran out of time or memory. */
       readonly isFunctionError: boolean;
       readonly payload: Buffer;
@@ -161,6 +163,7 @@ class Running implements Calling {
         kind: "answer",
         status: response.statusCode ?? 0,
         contentType: headers["content-type"] ?? "",
+        retryAfter: headers["retry-after"] ?? "",
         errorType: errorTypeOf(headers["x-amzn-errortype"]),
         isFunctionError: headers["x-amz-function-error"] !== undefined,
         payload: Buffer.concat(parts, length),

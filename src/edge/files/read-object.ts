@@ -58,7 +58,8 @@ export function readObject(json: unknown, schemas: SchemaSet): ObjectReading {
 
 /** A route is in force with the rules that are good, and says what is wrong with the others. */
 function faultsInside(resource: Resource): readonly Fault[] {
-  return resource.kind === "HTTPRoute" ? faultsOfRules(resource.rules) : [];
+  const { kind } = resource;
+  return kind === "HTTPRoute" || kind === "GRPCRoute" ? faultsOfRules(resource.rules) : [];
 }
 
 function toRefusal(fault: Fault): SchemaFault {

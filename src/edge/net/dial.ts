@@ -9,7 +9,7 @@ import {
   type TLSSocket,
   connect as tlsConnect,
 } from "node:tls";
-import { peerIdentity } from "../x509/peer-identity.ts";
+import { isChainTooLong, peerIdentity } from "../x509/peer-identity.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import { transportProtocol } from "./mesh-tls.ts";
 import { NodeWire } from "./node-wire.ts";
@@ -154,9 +154,16 @@ export function tlsOptions(tls: DialTls): DialTlsOptions {
 export function refusalOf(socket: TLSSocket, tls: DialTls): DialFailure | undefined {
   const certificate = socket.getPeerX509Certificate();
   const identity = certificate === undefined ? undefined : peerIdentity(certificate);
-  if (!socket.authorized || identity !== tls.identity) {
+  if (certificate === undefined || !socket.authorized || identity !== tls.identity) {
     const reason = `the peer is "${identity ?? "nobody"}" instead of "${tls.identity}"`;
     return { kind: "identity", code: "IDENTITY", reason };
+  }
+  if (isChainTooLong(certificate)) {
+    return {
+      kind: "identity",
+      code: "CHAIN",
+      reason: "the peer's chain of certificates is too long",
+    };
   }
   if (tls.withTransportHeader && socket.alpnProtocol !== transportProtocol) {
     const reason = `the peer does not speak "${transportProtocol}"`;

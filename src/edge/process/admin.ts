@@ -30,7 +30,10 @@ export type AdminHandler = (request: AdminRequest) => AdminAnswer | Promise<Admi
 
 export type AdminOptions = {
   readonly address: { readonly host: string; readonly port: number };
-  /** A key is a path, answered for GET and HEAD, or a method and a path: `/live`, `POST /shutdown`. */
+  /**
+   * A key is a path, answered for GET and HEAD, or a method and a path: `/live`, `POST /shutdown`. `/pages/*` stands for every path with
+   * one more part.
+   */
   readonly routes: ReadonlyMap<string, AdminHandler>;
   readonly log: Log;
 };
@@ -117,7 +120,11 @@ function findHandler(
   path: string,
 ): AdminHandler | undefined {
   const reads = method === "GET" || method === "HEAD";
-  return routes.get(`${method} ${path}`) ?? (reads ? routes.get(path) : undefined);
+  const parent = `${path.slice(0, path.lastIndexOf("/"))}/*`;
+  return (
+    routes.get(`${method} ${path}`) ??
+    (reads ? (routes.get(path) ?? routes.get(parent)) : undefined)
+  );
 }
 
 /** RFC 9110 §15.5.6: a 405 names the methods that would do. Undefined when no method would. */
@@ -125,7 +132,7 @@ function refuseMethod(
   routes: ReadonlyMap<string, AdminHandler>,
   path: string,
 ): AdminAnswer | undefined {
-  const methods = routes.has(path) ? ["GET", "HEAD"] : [];
+  const methods = findHandler(routes, "GET", path) === undefined ? [] : ["GET", "HEAD"];
   for (const key of routes.keys()) {
     if (key.endsWith(` ${path}`)) methods.push(key.slice(0, -path.length - 1));
   }

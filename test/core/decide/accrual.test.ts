@@ -6,6 +6,7 @@ import {
   abandonProbe,
   accrualAnswer,
   accrualSlots,
+  availableAtMs,
   type BreakerChange,
   beginTry,
   isAvailable,
@@ -91,6 +92,17 @@ test("isAvailable() is true again after the pause, until the probe has begun", (
   t.true(breaker.available);
   t.true(breaker.begin());
   t.false(breaker.available);
+});
+
+test("availableAtMs() tells when isAvailable() becomes true, unless a probe has to end first", (t) => {
+  t.is(availableAtMs(new Breaker(consecutive).state, 1), 0);
+  const breaker = opened();
+  t.is(availableAtMs(breaker.state, 1), 1_000);
+  breaker.nowMs = 1_000;
+  breaker.begin();
+  t.is(availableAtMs(breaker.state, 1), Number.POSITIVE_INFINITY);
+  breaker.end("failure", { probe: true });
+  t.is(availableAtMs(breaker.state, 1), 3_000);
 });
 
 test("beginTry() makes no probe of a request to an endpoint that is closed", (t) => {

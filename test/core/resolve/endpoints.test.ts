@@ -1,5 +1,6 @@
 import test from "ava";
 import type { Endpoint } from "../../../src/core/model/endpoint.ts";
+import { noProfile } from "../../../src/core/model/profile.ts";
 import { resolveEndpoints } from "../../../src/core/resolve/endpoints.ts";
 import { resolveProfile } from "../../../src/core/resolve/profile.ts";
 import { readBrokenStore, readStore, settings } from "./world.ts";
@@ -206,26 +207,28 @@ test("resolveEndpoints() answers for Services only", (t) => {
 
 test("resolveProfile() knows a Service by address and by name", (t) => {
   const store = readStore(webService);
-  const byName = resolveProfile(store, settings, { kind: "authority", authority });
-  const byAddress = resolveProfile(store, settings, { kind: "address", ip: "10.96.0.1", port: 80 });
+  const byName = resolveProfile(store, settings, { kind: "authority", authority }, "demo");
+  const target = { kind: "address", ip: "10.96.0.1", port: 80 } as const;
+  const byAddress = resolveProfile(store, settings, target, "demo");
   const name = "web.demo.svc.cluster.local";
-  t.like(byName, { policy: { kind: "service", name, opaque: false, parent: { port: 80 } } });
+  t.like(byName, { policy: { name, opaque: false, parent: { port: 80 }, routes: [] } });
   t.deepEqual(byAddress, byName);
 });
 
 test("resolveProfile() does not know a port that the Service does not declare", (t) => {
   const target = { kind: "address", ip: "10.96.0.1", port: 82 } as const;
-  t.deepEqual(resolveProfile(readStore(webService), settings, target), {
-    policy: { kind: "unknown" },
+  t.deepEqual(resolveProfile(readStore(webService), settings, target, "demo"), {
+    policy: noProfile,
   });
 });
 
 test("resolveProfile() tells how to reach a pod", (t) => {
   const store = readStore(pod("web-1", "10.1.0.1", meshed));
-  const found = resolveProfile(store, settings, { kind: "address", ip: "10.1.0.1", port: 8080 });
+  const target = { kind: "address", ip: "10.1.0.1", port: 8080 } as const;
+  const found = resolveProfile(store, settings, target, "demo");
   t.like(found, {
     policy: {
-      kind: "endpoint",
+      name: "",
       opaque: false,
       endpoint: { ip: "10.1.0.1", port: 8080, inboundPort: 4143, labels: { namespace: "demo" } },
     },
@@ -234,12 +237,12 @@ test("resolveProfile() tells how to reach a pod", (t) => {
 
 test("resolveProfile() sends what is outside of the mesh to where it was sent", (t) => {
   const target = { kind: "address", ip: "192.0.2.1", port: 443 } as const;
-  t.like(resolveProfile(readStore(), settings, target), {
-    policy: { kind: "endpoint", endpoint: { ip: "192.0.2.1", tls: undefined } },
+  t.like(resolveProfile(readStore(), settings, target, undefined), {
+    policy: { endpoint: { ip: "192.0.2.1", tls: undefined } },
   });
 });
 
 test("resolveProfile() does not know a Service that does not exist", (t) => {
-  const found = resolveProfile(readStore(), settings, { kind: "authority", authority });
+  const found = resolveProfile(readStore(), settings, { kind: "authority", authority }, "demo");
   t.deepEqual(found, { unknown: "Service demo/web does not exist" });
 });

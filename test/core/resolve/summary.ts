@@ -60,7 +60,7 @@ export function inboundLines(policy: InboundPolicy): readonly string[] {
   );
 }
 
-export function admitsText({ meta, networks, authentication }: Authorization): string {
+export function admitsText({ meta, networks, authentication, tokens = [] }: Authorization): string {
   const clients =
     authentication.kind === "identities"
       ? [...authentication.identities, ...authentication.suffixes.map((end) => `*${end}`)].join(" ")
@@ -68,7 +68,8 @@ export function admitsText({ meta, networks, authentication }: Authorization): s
   const from = networks.map(({ net, except }) =>
     [formatCidr(net), ...except.map((cidr) => `!${formatCidr(cidr)}`)].join(""),
   );
-  return `${describeMeta(meta)} admits ${clients} from ${from.join(" ")}`;
+  const also = tokens.map((rule) => ` with ${describeMeta(rule.meta)}`).join("");
+  return `${describeMeta(meta)} admits ${clients} from ${from.join(" ")}${also}`;
 }
 
 function matchText({ path, headers, queryParams, method }: HttpMatch): string {

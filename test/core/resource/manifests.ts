@@ -58,6 +58,36 @@ export const authorizationPolicy: Manifest = {
   },
 };
 
+export const serverAuthorization: Manifest = {
+  apiVersion: "policy.linkerd.io/v1beta1",
+  kind: "ServerAuthorization",
+  metadata: { name: "web", namespace: "demo" },
+  spec: { server: { name: "web-http" }, client: { unauthenticated: true } },
+};
+
+export const rateLimitPolicy: Manifest = {
+  apiVersion: "policy.linkerd.io/v1alpha1",
+  kind: "HTTPLocalRateLimitPolicy",
+  metadata: { name: "web", namespace: "demo" },
+  spec: {
+    targetRef: { group: "policy.linkerd.io", kind: "Server", name: "web-http" },
+    total: { requestsPerSecond: 100 },
+    identity: { requestsPerSecond: 10 },
+    overrides: [{ requestsPerSecond: 20, clientRefs: [{ kind: "ServiceAccount", name: "batch" }] }],
+  },
+};
+
+export const jwtAuthentication: Manifest = {
+  apiVersion: "weft.dev/v1alpha1",
+  kind: "JWTAuthentication",
+  metadata: { name: "people", namespace: "demo" },
+  spec: {
+    issuer: "https://login.example",
+    audiences: ["web"],
+    keys: { url: "https://login.example/keys" },
+  },
+};
+
 export const meshTlsAuthentication: Manifest = {
   apiVersion: "policy.linkerd.io/v1alpha1",
   kind: "MeshTLSAuthentication",
@@ -150,6 +180,13 @@ export const trafficPolicy: Manifest = {
   },
 };
 
+export const serviceProfile: Manifest = {
+  apiVersion: "linkerd.io/v1alpha2",
+  kind: "ServiceProfile",
+  metadata: { name: "web.demo.svc.cluster.local", namespace: "demo" },
+  spec: { routes: [{ name: "all", condition: { pathRegex: "/.*" } }] },
+};
+
 export const everyManifest: readonly Manifest[] = [
   namespace,
   pod,
@@ -157,6 +194,9 @@ export const everyManifest: readonly Manifest[] = [
   endpointSlice,
   server,
   authorizationPolicy,
+  serverAuthorization,
+  rateLimitPolicy,
+  jwtAuthentication,
   meshTlsAuthentication,
   networkAuthentication,
   policyRoute,
@@ -167,6 +207,7 @@ export const everyManifest: readonly Manifest[] = [
   staticBackend,
   lambdaBackend,
   trafficPolicy,
+  serviceProfile,
 ];
 
 /** `v1 Pod web-0`, for titles. */

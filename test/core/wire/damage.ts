@@ -93,6 +93,14 @@ const required: Readonly<Record<string, readonly (readonly [field: string, value
   "weft.v1.StaticHosts": [["hosts", []]],
   "weft.v1.StaticHosts.Host": [["port", 0]],
   "weft.v1.LambdaFunction": [["accessKey", ""]],
+  "weft.v1.TokenRule": [
+    ["issuer", ""],
+    ["audiences", []],
+  ],
+  "weft.v1.TokenRule.Claim": [
+    ["name", ""],
+    ["values", []],
+  ],
 };
 
 function requiredSites(node: Node, name: string): readonly Site[] {

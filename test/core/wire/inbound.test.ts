@@ -3,7 +3,7 @@ import test from "ava";
 import { failAlways } from "../../../src/core/model/filter.ts";
 import type { InboundPolicy } from "../../../src/core/model/inbound-policy.ts";
 import { everyRequest } from "../../../src/core/model/match.ts";
-import { resourceMeta } from "../../../src/core/model/meta.ts";
+import { defaultMeta, resourceMeta } from "../../../src/core/model/meta.ts";
 import { parseCidr } from "../../../src/core/std/ip.ts";
 import type { Decoded } from "../../../src/core/wire/decode.ts";
 import {
@@ -135,13 +135,35 @@ test("fromWireInbound() waits 10 s where no usable time is given", (t) => {
   }
 });
 
-test("fromWireInbound() says that it does not limit rates", (t) => {
-  const { faults } = withProtocol({ case: "http1", value: { localRateLimit: {} } });
-  t.deepEqual(
-    faults.map(({ path }) => path),
-    ["protocol.http1"],
-  );
+test("fromWireInbound() reads a rate limit of Linkerd's, where a limit that is missing or 0 is none", (t) => {
+  const overrides = [{ limit: { requestsPerSecond: 7 }, clients: { identities: [{ name: "a" }] } }];
+  const value = { localRateLimit: { total: { requestsPerSecond: 0 }, overrides } };
+  t.like(withProtocol({ case: "http1", value }).value.rateLimit, {
+    totalPerSecond: 0,
+    identityPerSecond: 0,
+    overrides: [{ perSecond: 7, identities: ["a"] }],
+  });
 });
+
+test("toWireInbound() sends a gRPC server with a rate limit as HTTP/2, where limits hold", (t) => {
+  const rateLimit = {
+    meta: defaultMeta("limit"),
+    totalPerSecond: 5,
+    identityPerSecond: 0,
+    overrides: [],
+  };
+  const { value } = fromWireInbound(toWireInbound({ ...closedGrpc, rateLimit }));
+  t.is(value.protocol, "http2");
+  t.deepEqual(value.rateLimit, rateLimit);
+});
+
+const closedGrpc: InboundPolicy = {
+  protocol: "grpc",
+  detectTimeoutMs: 10_000,
+  server: { group: "policy.linkerd.io", kind: "server", name: "web" },
+  authorizations: [],
+  routes: [],
+};
 
 test("fromWireInbound() takes a Server of Linkerd's when labels are missing", (t) => {
   t.deepEqual(withProtocol({ case: "opaque", value: {} }).value.server, {

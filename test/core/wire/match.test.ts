@@ -151,3 +151,8 @@ test("fromWireHosts() knows no host when one of them cannot be read", (t) => {
     t.is(faults[0]?.path, "hosts[1]");
   }
 });
+
+test("toWireMatch() does not drop a condition, which no message can carry", (t) => {
+  const condition = { kind: "method", method: "GET" } as const;
+  t.throws(() => toWireMatch({ ...everyRequest, condition }), { message: /has no message/ });
+});

@@ -330,3 +330,9 @@ test("fromWireTrafficSpec() names the field that is wrong", (t) => {
     "authority",
   ]);
 });
+
+test("toWireOutbound() does not drop the order of a list, which no message can carry", (t) => {
+  t.throws(() => toWireOutbound({ ...policy, routeOrder: "list" }, { extensions: true }), {
+    message: /has no message/,
+  });
+});

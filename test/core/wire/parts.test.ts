@@ -3,6 +3,8 @@ import { create, toJson } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import test from "ava";
 import { defaultMeta, resourceMeta } from "../../../src/core/model/meta.ts";
+import { noProfile } from "../../../src/core/model/profile.ts";
+import { defaultRetryBudget } from "../../../src/core/model/retry.ts";
 import { formatCidr, parseIp } from "../../../src/core/std/ip.ts";
 import { decode, maxDecodeFaults, report, under } from "../../../src/core/wire/decode.ts";
 import {
@@ -109,7 +111,7 @@ test("toWireProfile() is the default profile of a Service", (t) => {
   const name = "a.demo.svc.cluster.local";
   const json = toJson(
     DestinationProfileSchema,
-    toWireProfile({ kind: "service", name, opaque: false, parent }),
+    toWireProfile({ ...noProfile, name, parent, budget: defaultRetryBudget }),
   );
   t.like(json, { fullyQualifiedName: name, parentRef: { resource: { name: "a" } } });
   t.is(JSON.stringify((json as { retryBudget: unknown }).retryBudget), JSON.stringify(budget));
@@ -125,11 +127,11 @@ test("toWireProfile() names the one endpoint of an address", (t) => {
     hint: "none",
     labels: {},
   } as const;
-  const profile = toWireProfile({ kind: "endpoint", endpoint, opaque: true });
+  const profile = toWireProfile({ ...noProfile, endpoint, opaque: true });
   t.true(profile.opaqueProtocol);
   t.is(profile.endpoint?.addr?.port, 80);
 });
 
 test("toWireProfile() is empty for what is not known", (t) => {
-  t.deepEqual(toJson(DestinationProfileSchema, toWireProfile({ kind: "unknown" })), {});
+  t.deepEqual(toJson(DestinationProfileSchema, toWireProfile(noProfile)), {});
 });

@@ -1,6 +1,7 @@
 import { isMessage } from "@bufbuild/protobuf";
 import test from "ava";
 import fc from "fast-check";
+import type { Authorization } from "../../../src/core/model/authorization.ts";
 import { type Backend, defaultLoad, type RouteBackend } from "../../../src/core/model/backend.ts";
 import { type Filter, failAlways } from "../../../src/core/model/filter.ts";
 import type { OutboundHttpRule } from "../../../src/core/model/http-route.ts";
@@ -15,8 +16,11 @@ import {
 import { noTimeouts, type Timeouts } from "../../../src/core/model/timeouts.ts";
 import { Secret } from "../../../src/core/std/secret.ts";
 import { toWireOutbound } from "../../../src/core/wire/outbound.ts";
-import { withoutExtensions } from "../../../src/core/wire/without-extensions.ts";
-import { anyOutboundPolicy } from "../../arbitrary/model.ts";
+import {
+  inboundWithoutExtensions,
+  withoutExtensions,
+} from "../../../src/core/wire/without-extensions.ts";
+import { anyInboundPolicy, anyOutboundPolicy } from "../../arbitrary/model.ts";
 
 const meta = defaultMeta("a");
 
@@ -75,6 +79,25 @@ const fails = test.macro({
 
 const always = { numerator: 1, denominator: 1 };
 const rewrite: Filter = { kind: "url-rewrite", rewrite: { host: "a", path: undefined } };
+
+test(
+  "a broken rule, whose reason stays",
+  fails,
+  { filters: [failAlways(500, "broken")], backends: { kind: "empty" } },
+  "broken",
+);
+
+test("withoutExtensions() puts a backend behind a redirect, and none behind a rule that says nothing", (t) => {
+  const redirect: Filter = {
+    kind: "redirect",
+    redirect: { scheme: "", host: "b", port: 0, path: undefined, status: 301 },
+  };
+  const backends = { kind: "empty" } as const;
+  const redirecting = plain({ filters: [redirect], backends });
+  t.deepEqual(redirecting?.filters, [redirect]);
+  t.is(redirecting?.backends.kind, "first-available");
+  t.deepEqual(plain({ backends })?.backends, backends);
+});
 
 test("a rewrite", fails, { filters: [rewrite] }, "URLRewrite needs a Weft sidecar");
 test(
@@ -212,4 +235,24 @@ test("toWireOutbound() without extensions sends nothing that Linkerd's contract 
     { numRuns: 500 },
   );
   t.true(extended > 100, `only ${extended} policies had an extension`);
+});
+
+test("inboundWithoutExtensions() leaves out exactly the authorizations that ask for tokens", (t) => {
+  fc.assert(
+    fc.property(anyInboundPolicy, (policy) => {
+      const plain = inboundWithoutExtensions(policy);
+      const open = (list: readonly Authorization[]): readonly Authorization[] =>
+        list.filter(({ tokens }) => tokens === undefined);
+      t.deepEqual(plain.authorizations, open(policy.authorizations));
+      t.deepEqual(
+        plain.routes,
+        policy.routes.map((route) => ({ ...route, authorizations: open(route.authorizations) })),
+      );
+      t.deepEqual(
+        { ...plain, authorizations: [], routes: [] },
+        { ...policy, authorizations: [], routes: [] },
+      );
+    }),
+    { numRuns: 200 },
+  );
 });

@@ -67,6 +67,18 @@ test("startAdmin() answers 404 for a path it does not know", async (t) => {
   }
 });
 
+test("startAdmin() answers every path with one more part for a key that ends in a star", async (t) => {
+  await using running = await run({
+    "/pages/*": ({ path }) => ({ status: 200, body: path }),
+    "/pages/own": () => ({ status: 200, body: "own" }),
+  });
+  t.is(await (await running.ask("/pages/1-a")).text(), "/pages/1-a");
+  t.is(await (await running.ask("/pages/own")).text(), "own");
+  t.is((await running.ask("/pages/1/2")).status, 404);
+  t.is((await running.ask("/pages")).status, 404);
+  t.is((await running.ask("/pages/1", "POST")).status, 405);
+});
+
 test("startAdmin() answers 405 with the methods that would do", async (t) => {
   const done: AdminHandler = () => ({ status: 204, body: "" });
   await using running = await run({ "/live": done, "POST /shutdown": done, "PUT /live": done });

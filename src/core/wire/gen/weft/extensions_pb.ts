@@ -10,13 +10,15 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
+import type { Metadata } from "../linkerd/meta_pb.ts";
+import { file_linkerd_meta } from "../linkerd/meta_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file weft/extensions.proto.
  */
 export const file_weft_extensions: GenFile = /*@__PURE__*/
-  fileDesc("ChV3ZWZ0L2V4dGVuc2lvbnMucHJvdG8SB3dlZnQudjEiRAoKVXJsUmV3cml0ZRIMCgRob3N0GAEgASgJEg4KBGZ1bGwYAiABKAlIABIQCgZwcmVmaXgYAyABKAlIAEIGCgRwYXRoIngKBENvcnMSDwoHb3JpZ2lucxgBIAMoCRITCgtjcmVkZW50aWFscxgCIAEoCBIPCgdtZXRob2RzGAMgAygJEg8KB2hlYWRlcnMYBCADKAkSDwoHZXhwb3NlZBgFIAMoCRIXCg9tYXhfYWdlX3NlY29uZHMYBiABKA0iRAoORGlyZWN0UmVzcG9uc2USDgoGc3RhdHVzGAEgASgNEgwKBGJvZHkYAiABKAkSFAoMY29udGVudF90eXBlGAMgASgJIlkKBURlbGF5EigKBWRlbGF5GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhEKCW51bWVyYXRvchgCIAEoDRITCgtkZW5vbWluYXRvchgDIAEoDSKvAgoSU2Vzc2lvblBlcnNpc3RlbmNlEjQKBmNvb2tpZRgBIAEoCzIiLndlZnQudjEuU2Vzc2lvblBlcnNpc3RlbmNlLkNvb2tpZUgAEjQKBmhlYWRlchgCIAEoCzIiLndlZnQudjEuU2Vzc2lvblBlcnNpc3RlbmNlLkhlYWRlckgAEisKCGFic29sdXRlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEicKBGlkbGUYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aNwoGQ29va2llEgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRIRCglwZXJtYW5lbnQYAyABKAgaFgoGSGVhZGVyEgwKBG5hbWUYASABKAlCBgoEdHlwZSJjCgtSZXRyeUJ1ZGdldBIPCgdwZXJjZW50GAEgASgNEisKCGludGVydmFsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhYKDm1pbl9wZXJfc2Vjb25kGAMgASgNIlsKC1N0YXRpY0hvc3RzEigKBWhvc3RzGAEgAygLMhkud2VmdC52MS5TdGF0aWNIb3N0cy5Ib3N0GiIKBEhvc3QSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNIs4BCg5MYW1iZGFGdW5jdGlvbhIOCgZyZWdpb24YASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEhEKCXF1YWxpZmllchgEIAEoCRINCgVhc3luYxgFIAEoCBITCgtyYXdfcGF5bG9hZBgGIAEoCBIUCgxlbmRwb2ludF91cmwYByABKAkSEgoKYWNjZXNzX2tleRgIIAEoCRISCgpzZWNyZXRfa2V5GAkgASgJEhUKDXNlc3Npb25fdG9rZW4YCiABKAliBnByb3RvMw", [file_google_protobuf_duration]);
+  fileDesc("ChV3ZWZ0L2V4dGVuc2lvbnMucHJvdG8SB3dlZnQudjEiRAoKVXJsUmV3cml0ZRIMCgRob3N0GAEgASgJEg4KBGZ1bGwYAiABKAlIABIQCgZwcmVmaXgYAyABKAlIAEIGCgRwYXRoIngKBENvcnMSDwoHb3JpZ2lucxgBIAMoCRITCgtjcmVkZW50aWFscxgCIAEoCBIPCgdtZXRob2RzGAMgAygJEg8KB2hlYWRlcnMYBCADKAkSDwoHZXhwb3NlZBgFIAMoCRIXCg9tYXhfYWdlX3NlY29uZHMYBiABKA0iRAoORGlyZWN0UmVzcG9uc2USDgoGc3RhdHVzGAEgASgNEgwKBGJvZHkYAiABKAkSFAoMY29udGVudF90eXBlGAMgASgJIlkKBURlbGF5EigKBWRlbGF5GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhEKCW51bWVyYXRvchgCIAEoDRITCgtkZW5vbWluYXRvchgDIAEoDSKvAgoSU2Vzc2lvblBlcnNpc3RlbmNlEjQKBmNvb2tpZRgBIAEoCzIiLndlZnQudjEuU2Vzc2lvblBlcnNpc3RlbmNlLkNvb2tpZUgAEjQKBmhlYWRlchgCIAEoCzIiLndlZnQudjEuU2Vzc2lvblBlcnNpc3RlbmNlLkhlYWRlckgAEisKCGFic29sdXRlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEicKBGlkbGUYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aNwoGQ29va2llEgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRIRCglwZXJtYW5lbnQYAyABKAgaFgoGSGVhZGVyEgwKBG5hbWUYASABKAlCBgoEdHlwZSJjCgtSZXRyeUJ1ZGdldBIPCgdwZXJjZW50GAEgASgNEisKCGludGVydmFsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhYKDm1pbl9wZXJfc2Vjb25kGAMgASgNIlsKC1N0YXRpY0hvc3RzEigKBWhvc3RzGAEgAygLMhkud2VmdC52MS5TdGF0aWNIb3N0cy5Ib3N0GiIKBEhvc3QSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNIs4BCg5MYW1iZGFGdW5jdGlvbhIOCgZyZWdpb24YASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEhEKCXF1YWxpZmllchgEIAEoCRINCgVhc3luYxgFIAEoCBITCgtyYXdfcGF5bG9hZBgGIAEoCBIUCgxlbmRwb2ludF91cmwYByABKAkSEgoKYWNjZXNzX2tleRgIIAEoCRISCgpzZWNyZXRfa2V5GAkgASgJEhUKDXNlc3Npb25fdG9rZW4YCiABKAki0wIKCVRva2VuUnVsZRIxCghtZXRhZGF0YRgBIAEoCzIfLmlvLmxpbmtlcmQucHJveHkubWV0YS5NZXRhZGF0YRIOCgZpc3N1ZXIYAiABKAkSEQoJYXVkaWVuY2VzGAMgAygJEhAKBmlubGluZRgEIAEoCUgAEg4KBGZpbGUYBSABKAlIABINCgN1cmwYBiABKAlIABIqCgdtYXhfYWdlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEigKBmNsYWltcxgIIAMoCzIYLndlZnQudjEuVG9rZW5SdWxlLkNsYWltEhAKBmhlYWRlchgJIAEoCUgBEhAKBmNvb2tpZRgKIAEoCUgBEg0KBXN0cmlwGAsgASgIGiUKBUNsYWltEgwKBG5hbWUYASABKAkSDgoGdmFsdWVzGAIgAygJQgYKBGtleXNCBwoFcGxhY2UiWAoIUnBjTWF0Y2gSDwoHc2VydmljZRgBIAEoCRIVCg1zZXJ2aWNlX3JlZ2V4GAIgASgJEg4KBm1ldGhvZBgDIAEoCRIUCgxtZXRob2RfcmVnZXgYBCABKAliBnByb3RvMw", [file_google_protobuf_duration, file_linkerd_meta]);
 
 /**
  * Gateway API HTTPURLRewriteFilter. Empty and unset keep what the request had.
@@ -376,4 +378,158 @@ export type LambdaFunction = Message<"weft.v1.LambdaFunction"> & {
  */
 export const LambdaFunctionSchema: GenMessage<LambdaFunction> = /*@__PURE__*/
   messageDesc(file_weft_extensions, 7);
+
+/**
+ * What a signed token (JWT, RFC 7519) of a request has to be. A part that cannot be read admits nobody.
+ *
+ * @generated from message weft.v1.TokenRule
+ */
+export type TokenRule = Message<"weft.v1.TokenRule"> & {
+  /**
+   * @generated from field: io.linkerd.proxy.meta.Metadata metadata = 1;
+   */
+  metadata?: Metadata | undefined;
+
+  /**
+   * @generated from field: string issuer = 2;
+   */
+  issuer: string;
+
+  /**
+   * One of them must be among those of the token.
+   *
+   * @generated from field: repeated string audiences = 3;
+   */
+  audiences: string[];
+
+  /**
+   * @generated from oneof weft.v1.TokenRule.keys
+   */
+  keys: {
+    /**
+     * A JSON Web Key Set (RFC 7517).
+     *
+     * @generated from field: string inline = 4;
+     */
+    value: string;
+    case: "inline";
+  } | {
+    /**
+     * Where the sidecar reads one.
+     *
+     * @generated from field: string file = 5;
+     */
+    value: string;
+    case: "file";
+  } | {
+    /**
+     * @generated from field: string url = 6;
+     */
+    value: string;
+    case: "url";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * How long keys that cannot be read anew are used.
+   *
+   * @generated from field: google.protobuf.Duration max_age = 7;
+   */
+  maxAge?: Duration | undefined;
+
+  /**
+   * @generated from field: repeated weft.v1.TokenRule.Claim claims = 8;
+   */
+  claims: TokenRule_Claim[];
+
+  /**
+   * @generated from oneof weft.v1.TokenRule.place
+   */
+  place: {
+    /**
+     * In lower case. `authorization` holds `Bearer` and the token, any other header the token alone.
+     *
+     * @generated from field: string header = 9;
+     */
+    value: string;
+    case: "header";
+  } | {
+    /**
+     * @generated from field: string cookie = 10;
+     */
+    value: string;
+    case: "cookie";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The application does not see the token.
+   *
+   * @generated from field: bool strip = 11;
+   */
+  strip: boolean;
+};
+
+/**
+ * Describes the message weft.v1.TokenRule.
+ * Use `create(TokenRuleSchema)` to create a new message.
+ */
+export const TokenRuleSchema: GenMessage<TokenRule> = /*@__PURE__*/
+  messageDesc(file_weft_extensions, 8);
+
+/**
+ * @generated from message weft.v1.TokenRule.Claim
+ */
+export type TokenRule_Claim = Message<"weft.v1.TokenRule.Claim"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The claim is one of them, or a list with one of them in it.
+   *
+   * @generated from field: repeated string values = 2;
+   */
+  values: string[];
+};
+
+/**
+ * Describes the message weft.v1.TokenRule.Claim.
+ * Use `create(TokenRule_ClaimSchema)` to create a new message.
+ */
+export const TokenRule_ClaimSchema: GenMessage<TokenRule_Claim> = /*@__PURE__*/
+  messageDesc(file_weft_extensions, 8, 0);
+
+/**
+ * Gateway API GRPCMethodMatch. Of each pair at most one is set, none is any; a regular expression spans the whole name.
+ *
+ * @generated from message weft.v1.RpcMatch
+ */
+export type RpcMatch = Message<"weft.v1.RpcMatch"> & {
+  /**
+   * @generated from field: string service = 1;
+   */
+  service: string;
+
+  /**
+   * @generated from field: string service_regex = 2;
+   */
+  serviceRegex: string;
+
+  /**
+   * @generated from field: string method = 3;
+   */
+  method: string;
+
+  /**
+   * @generated from field: string method_regex = 4;
+   */
+  methodRegex: string;
+};
+
+/**
+ * Describes the message weft.v1.RpcMatch.
+ * Use `create(RpcMatchSchema)` to create a new message.
+ */
+export const RpcMatchSchema: GenMessage<RpcMatch> = /*@__PURE__*/
+  messageDesc(file_weft_extensions, 9);
 
