@@ -135,6 +135,7 @@ test("passFilters() leaves the answers of the proxy to failures as they are", as
   t.deepEqual([...headers.keys()].toSorted(), [
     "content-length",
     "content-type",
+    "l5d-decision-id",
     "l5d-proxy-error",
   ]);
 });
