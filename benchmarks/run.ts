@@ -7,13 +7,29 @@ import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Benchmark, packages, type Tool } from "./harness/benchmark.ts";
 import { loadBefore, printTable, writeReport } from "./harness/report.ts";
+import { churn } from "./proxy/churn.ts";
 import { handshakes } from "./proxy/handshakes.ts";
 import { http1 } from "./proxy/http1.ts";
 import { inbound } from "./proxy/inbound.ts";
+import { memory } from "./proxy/memory.ts";
 import { mesh } from "./proxy/mesh.ts";
 import { opaque } from "./proxy/opaque.ts";
+import { rules } from "./proxy/rules.ts";
+import { scaling } from "./proxy/scaling.ts";
+import { start } from "./proxy/start.ts";
 
-const benchmarks: readonly Benchmark[] = [http1, inbound, mesh, handshakes, opaque];
+const benchmarks: readonly Benchmark[] = [
+  http1,
+  rules,
+  inbound,
+  mesh,
+  handshakes,
+  opaque,
+  memory,
+  start,
+  churn,
+  scaling,
+];
 
 /** Something that this needs is not installed (sysexits.h EX_UNAVAILABLE). */
 const unavailable = 69;
@@ -76,10 +92,14 @@ async function main(): Promise<number> {
     process.stderr.write(`Name some of ${[...known.keys()].join(", ")}\n`);
     return usage;
   }
-  const missing = new Set(chosen.flatMap(({ needs }) => needs).filter((tool) => !isInstalled(tool)));
+  const missing = new Set(
+    chosen.flatMap(({ needs }) => needs).filter((tool) => !isInstalled(tool)),
+  );
   if (missing.size > 0) {
     const install = Array.from(missing, (tool) => packages[tool]).join(" ");
-    process.stderr.write(`Install what the benchmarks compare with: apt-get install -y ${install}\n`);
+    process.stderr.write(
+      `Install what the benchmarks compare with: apt-get install -y ${install}\n`,
+    );
     return unavailable;
   }
   for (const benchmark of chosen) await runOne(benchmark);

@@ -24,6 +24,11 @@ const namespaceTools: readonly Tool[] = [
   { binary: "tcpdump", debianPackage: "tcpdump", for: "captures on the wire" },
   { binary: "sysctl", debianPackage: "procps", for: "settings of the pods" },
   { binary: "setpriv", debianPackage: "util-linux", for: "users of the pods" },
+  { binary: "wget", debianPackage: "wget", for: "HTTP client peer" },
+  { binary: "nginx", debianPackage: "nginx", for: "HTTP server peer" },
+  { binary: "redis-server", debianPackage: "redis-server", for: "peer whose clients speak first" },
+  { binary: "psql", debianPackage: "postgresql", for: "peer whose clients speak first" },
+  { binary: "mariadbd", debianPackage: "mariadb-server", for: "peer whose server speaks first" },
 ];
 
 /** Half of the suite is to stay under this; a run that hangs is ended so that CI can say so. */

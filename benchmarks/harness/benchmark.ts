@@ -43,6 +43,15 @@ export const metricTitles: ReadonlyMap<string, string> = new Map([
   ["p99Us", "p99 µs"],
   ["p999Us", "p99.9 µs"],
   ["residentMiB", "RSS MiB"],
+  ["readyMs", "ready ms"],
+  ["idleMiB", "idle MiB"],
+  ["warmMiB", "after a first crowd MiB"],
+  ["with1000MiB", "1,000 connections MiB"],
+  ["with10000MiB", "10,000 connections MiB"],
+  ["connectionKiB", "KiB/connection"],
+  ["servicesMiB", "1,000 Services MiB"],
+  ["serviceKiB", "KiB/Service"],
+  ["nanoseconds", "ns/call"],
 ]);
 
 export function wants({ only }: Settings, scenario: string): boolean {

@@ -85,7 +85,7 @@ export class PacedLoad implements AsyncDisposable {
   }
 }
 
-function requestText({ path, headers, bodyBytes }: Request): string {
+export function requestText({ path, headers, bodyBytes }: Request): string {
   const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   if (bodyBytes > 0) fields.push(`Content-Length: ${bodyBytes}\r\n`);
   const method = bodyBytes > 0 ? "POST" : "GET";

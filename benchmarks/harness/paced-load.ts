@@ -46,7 +46,7 @@ class Client {
   }
 
   #read(bytes: Buffer, length: number): boolean {
-    if (this.#bodyLeft === 0) this.#readHead(bytes.latin1Slice(0, length));
+    if (this.#bodyLeft === 0) this.#readHead(bytes.toString("latin1", 0, length));
     else this.#bodyLeft -= length;
     if (this.#bodyLeft === 0 && this.#head === "") this.#onAnswer(this);
     return true;

@@ -1,7 +1,7 @@
 /** Horizontal bars with the median, and a line from the least to the most, as SVG. */
 import { metricTitles } from "./benchmark.ts";
-import { short } from "./report.ts";
 import type { ScenarioResult } from "./rounds.ts";
+import { short } from "./statistics.ts";
 
 const width = 860;
 const labelWidth = 150;
@@ -25,10 +25,10 @@ export function drawPlot(
       y += panel.height;
     }
   }
-  const font = "font-family=\"system-ui, sans-serif\" font-size=\"12\"";
+  const font = 'font-family="system-ui, sans-serif" font-size="12"';
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${y}" ${font}>
 <rect width="100%" height="100%" fill="#ffffff"/>
-<text x="10" y="22" font-size="15" font-weight="bold">${escape(title)}</text>
+<text x="10" y="22" font-size="15" font-weight="bold">${escapeXml(title)}</text>
 ${parts.join("\n")}
 </svg>
 `;
@@ -51,15 +51,15 @@ function drawPanel(
   const rows = shown.map(({ name, summary: { median, min, max } }, at) => {
     const y = top + 26 + at * rowHeight;
     const length = Number(x(median)) - labelWidth;
-    return `<text x="${labelWidth - 8}" y="${y + 11}" text-anchor="end">${escape(name)}</text>
+    return `<text x="${labelWidth - 8}" y="${y + 11}" text-anchor="end">${escapeXml(name)}</text>
 <rect x="${labelWidth}" y="${y}" width="${length.toFixed(1)}" height="14" fill="${palette[at % palette.length]}"/>
 <path d="M${x(min)} ${y + 7}H${x(max)}" stroke="#111827"/>
 <text x="${labelWidth + barWidth + 10}" y="${y + 11}">${short(median)} (${short(min)}–${short(max)})</text>`;
   });
-  const text = `<text x="10" y="${top + 16}" font-weight="bold">${escape(heading)}</text>\n${rows.join("\n")}`;
+  const text = `<text x="10" y="${top + 16}" font-weight="bold">${escapeXml(heading)}</text>\n${rows.join("\n")}`;
   return { text, height: 26 + shown.length * rowHeight + 12 };
 }
 
-function escape(text: string): string {
+function escapeXml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }

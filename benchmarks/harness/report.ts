@@ -7,7 +7,7 @@ import { conditions } from "../codec/machine.ts";
 import { type Benchmark, metricTitles, type Settings, type Tool } from "./benchmark.ts";
 import { drawPlot } from "./plot.ts";
 import type { ScenarioResult } from "./rounds.ts";
-import type { Summary } from "./statistics.ts";
+import { type Summary, short } from "./statistics.ts";
 
 /** How each of them says its version. */
 const versionFlags: Readonly<Record<Tool, string>> = {
@@ -50,13 +50,6 @@ function cell(summary: Summary | undefined): string {
   if (summary === undefined) return "";
   const { median, min, max } = summary;
   return `${short(median)} (${short(min)}–${short(max)})`;
-}
-
-/** Three digits are more than the machine can tell apart. */
-export function short(value: number): string {
-  if (Number.isNaN(value)) return "–";
-  if (Math.abs(value) >= 1_000) return Math.round(value).toLocaleString("en");
-  return value.toFixed(Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2);
 }
 
 function print(line: string): void {

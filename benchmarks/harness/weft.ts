@@ -1,10 +1,13 @@
 /** Whole sidecars, main thread and workers, against a control plane that says what the benchmark needs. */
+import { fileURLToPath } from "node:url";
 import { everyRequest, type HttpMatch } from "../../src/core/model/match.ts";
 import type { OutboundPolicy } from "../../src/core/model/outbound-policy.ts";
 import { ControlPlane } from "../../test/sidecar/control-plane.ts";
 import { endpoint, policyWith } from "../../test/sidecar/policies.ts";
 import { SidecarProcess } from "../../test/sidecar/sidecar-process.ts";
 import type { Contender, Stage } from "./stage.ts";
+
+const compiled = fileURLToPath(new URL("../../node_modules/.cache/compiled", import.meta.url));
 
 /** What clients name as their destination. */
 export const destination = "web.demo.svc.cluster.local:8080";
@@ -54,6 +57,8 @@ export async function startWeft(
   const sidecar = stage.use(
     SidecarProcess.start(plane, {
       env: {
+        // As the command `weft` sets it.
+        NODE_COMPILE_CACHE: compiled,
         WEFT_WORKERS: String(workers),
         WEFT_LOG_LEVEL: "info",
         // Load generators open all their connections at once on a machine that is busy then.

@@ -82,7 +82,10 @@ function makeShard(): Shard {
     tables,
     notices: new Notices(() => {}, nowMs),
     rateLimiter: new RateLimiter(new SharedArrayBuffer(rateLimitBytes), nowMs),
-    tokens: new Tokens(() => Date.now(), () => {}),
+    tokens: new Tokens(
+      () => Date.now(),
+      () => {},
+    ),
     decisions: new Decisions("benchmark"),
     accessLog: undefined,
   });

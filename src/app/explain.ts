@@ -1,5 +1,5 @@
 /** `weft explain`: a folder and a question → what would become of the request, for people or as JSON. */
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { readPolicyServiceConfig } from "../config/policy-service.ts";
 import { type Fault, fail, fault, ok, type Result } from "../core/std/result.ts";
@@ -17,6 +17,7 @@ export type ExplainFlags = {
   readonly from: string;
   readonly to?: string;
   readonly header: readonly string[];
+  readonly token?: string;
   readonly ip?: string;
   readonly at?: string;
   readonly identity?: string;
@@ -58,9 +59,12 @@ async function ask(
   flags: ExplainFlags,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<Result<Explanation>> {
-  const { id, at, file, from, to, header: headers, ip, identity, output } = flags;
+  const { id, at, file, from, to, header, token, ip, identity, output } = flags;
   if (id !== undefined)
     return fail(fault("--id", "leave out -f and the request, or --id: both are given"));
+  const read = tokenHeaders(token);
+  if (!read.ok) return read;
+  const headers = [...header, ...read.value];
   const config = readPolicyServiceConfig(environment);
   if (!config.ok) return config;
   const settings = settingsOf(config.value);
@@ -82,6 +86,17 @@ async function ask(
   if (!question.ok || faults.length > 0) return fail(...faults);
   const world = await readWorld(file, loadSchemas(crdDir), settings);
   return ok(explain(world, question.value));
+}
+
+/** From a file, because the words of a command are seen by everybody on the machine. */
+function tokenHeaders(file: string | undefined): Result<readonly string[]> {
+  if (file === undefined) return ok([]);
+  try {
+    return ok([`authorization: Bearer ${readFileSync(file, "utf8").trim()}`]);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return fail(fault("--token", `name a file with a token: ${reason}`));
+  }
 }
 
 function outputFaults(output: string): readonly Fault[] {

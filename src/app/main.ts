@@ -5,6 +5,8 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { keepCompiled } from "../edge/process/compile-cache.ts";
+import { keepYoungSpaceSmall } from "../edge/process/heap.ts";
+import { reapOrphans } from "../edge/process/reap.ts";
 import { keepHeapSmall } from "../policy-service/heap.ts";
 import type { AwaitFlags } from "./await.ts";
 import type { ExplainFlags } from "./explain.ts";
@@ -43,6 +45,8 @@ Exit codes: 0 done, 1 failed, 64 the command line or the environment is wrong.`,
     .description("the proxy beside an application; configured by WEFT_* variables")
     .addHelpText("after", sidecarHelp)
     .action(async () => {
+      keepYoungSpaceSmall();
+      reapOrphans();
       const { runSidecar } = await import("./sidecar.ts");
       finish(await runSidecar(process.env));
     });
@@ -63,6 +67,7 @@ Examples:
     .action(async (options: { readonly source: string }) => {
       // Before the code of the service is read, which alone would make the young space large.
       keepHeapSmall();
+      reapOrphans();
       const { runPolicyService } = await import("./policy-service.ts");
       finish(await runPolicyService(options, process.env));
     });
@@ -77,6 +82,7 @@ Examples:
   openssl x509 -in ./ca/ca.crt -noout -subject -enddate`,
     )
     .action(async () => {
+      reapOrphans();
       const { runIdentityIssuer } = await import("./identity-issuer.ts");
       finish(await runIdentityIssuer(process.env));
     });
@@ -173,6 +179,7 @@ function addExplain(weft: Command, finish: (code: number) => void): void {
     .option("--from <client>", "who asks: NAMESPACE/SERVICEACCOUNT", "")
     .option("--to <destination>", "what is asked for: SERVICE.NAMESPACE:PORT")
     .option("-H, --header <field>", "'name: value'; may be repeated", collect, [])
+    .option("--token <file>", "a signed token (JWT) that the request brings as its Authorization")
     .option("--ip <address>", "address of the client; else that of a pod of the account")
     .option(
       "--at <place>",

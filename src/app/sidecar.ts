@@ -14,6 +14,7 @@ import { fetchKeySet, readKeySetFile } from "../edge/jwt/read-key-set.ts";
 import { makeLookUp } from "../edge/net/dns.ts";
 import { anchorsContext } from "../edge/net/mesh-tls.ts";
 import { type Admin, startAdmin } from "../edge/process/admin.ts";
+import { writeCompiled } from "../edge/process/compile-cache.ts";
 import { awaitStop } from "../edge/process/signal.ts";
 import { type Log, makeLog } from "../edge/telemetry/log.ts";
 import { parseTrustAnchors } from "../edge/x509/pem.ts";
@@ -84,13 +85,15 @@ export async function runSidecar(environment: Environment): Promise<number> {
   await ports.value.release();
   const callOffReady = whenReady(sidecar.view, () => {
     log.info("ready", boundAddresses(config, ports.value.addresses, admin.value));
+    // A container that is killed does not write it at its end.
+    writeCompiled();
   });
 
   const end = await Promise.race([stopped, gaveUp]);
   callOffReady();
   if (end !== "gave-up") {
-    log.info("draining", { signal: end, graceMs: config.shutdownGraceMs });
-    log.info("drained", await workers.drain(config.shutdownGraceMs));
+    log.info("draining", { signal: end, ...config.shutdown });
+    log.info("drained", await workers.drain(config.shutdown));
   }
   await Promise.all([sidecar.close(), admin.value.close()]);
   return end === "gave-up" ? failed : 0;

@@ -12,7 +12,7 @@ const Step = { line: 0, name: 1, gap: 2, value: 3, lf: 4, lastLf: 5 } as const;
  * the pieces, except the white space after a value.
  */
 export function scanFields(fields: Fields, bytes: Buffer, limit: number): number {
-  const { spans } = fields;
+  let { spans } = fields;
   let at = fields.at;
   let slot = 4 * fields.count;
   let step = fields.step;
@@ -24,7 +24,11 @@ export function scanFields(fields: Fields, bytes: Buffer, limit: number): number
           step = Step.lastLf;
           break;
         }
-        if (fields.count === maxFields) return -Refusal.manyFields;
+        if (slot === spans.length) {
+          if (fields.count === maxFields) return -Refusal.manyFields;
+          fields.makeRoom();
+          spans = fields.spans;
+        }
         spans[slot] = at;
         step = Step.name;
         break;

@@ -8,6 +8,9 @@ import { WordTable } from "./word-table.ts";
 /** Decisions 7. Browsers send about 20 fields, meshes add 10; 200 leaves room and bounds every loop over fields. */
 export const maxFields = 200;
 
+/** Room that a head has from the start; it is doubled for longer ones. All of it made an idle connection cost 4 KiB more (`benchmarks/proxy/memory.ts`). */
+const firstFields = 25;
+
 const noBytes: Buffer = Buffer.alloc(0);
 
 /**
@@ -89,9 +92,9 @@ export class Fields {
   bytes: Buffer = noBytes;
   count = 0;
   /** nameStart, nameEnd, valueStart, valueEnd of each field. The value is without the white space around it. */
-  readonly spans: Int32Array = new Int32Array(4 * maxFields);
+  spans: Int32Array = new Int32Array(4 * firstFields);
   /** `Known` id of each name. */
-  readonly known: Uint8Array = new Uint8Array(maxFields);
+  known: Uint8Array = new Uint8Array(firstFields);
   /** The empty line's position once the fields are complete: where a line could be added. */
   blank = 0;
   /** State of `scanFields` (`field-lines.ts`): the step, and how far it has read. */
@@ -101,6 +104,16 @@ export class Fields {
   reset(): void {
     this.count = 0;
     this.step = 0;
+  }
+
+  /** For twice as many fields, up to as many as a head may have. */
+  makeRoom(): void {
+    const { spans, known } = this;
+    const room = Math.min(2 * known.length, maxFields);
+    this.spans = new Int32Array(4 * room);
+    this.spans.set(spans);
+    this.known = new Uint8Array(room);
+    this.known.set(known);
   }
 
   /** The buffer was copied: every position is `delta` further on. Includes the field that is half read. */

@@ -4,11 +4,17 @@
  */
 import { Byte, spells, tokenLower } from "./byte-class.ts";
 import { ConnectionOption, skipListGap, tokenEnd } from "./framing.ts";
-import { type Fields, Known, knownId, maxFields } from "./header-list.ts";
+import { type Fields, Known, knownId } from "./header-list.ts";
 import type { MessageHead } from "./message-head.ts";
 
 /** Up to here a loop is faster than calling into the engine for each string (`benchmarks/codec/write-head.ts`). */
 const shortText = 24;
+
+/** Most messages lose no field, so there is no room for marks until one does. */
+const noFields: Uint8Array = new Uint8Array(0);
+
+/** Marks for as many fields as most heads have, which fit into the object itself. */
+const firstMarks = 32;
 
 /**
  * Fields left out and lines added. Nothing is copied until the head is written, and nothing is made when nothing is
@@ -21,7 +27,7 @@ export class HeadEdit {
   readonly names: string[] = [];
   readonly values: string[] = [];
   /** 1 for each field (by position) that is left out. */
-  readonly #dropped: Uint8Array = new Uint8Array(maxFields);
+  #dropped: Uint8Array = noFields;
   #anyDropped = false;
   /** Names whose fields are all left out. */
   readonly #removed: string[] = [];
@@ -45,12 +51,17 @@ export class HeadEdit {
     for (let at = 0; at < other.#removedCount; at++) {
       this.#removed[at] = other.#removed[at] as string;
     }
-    this.#dropped.set(other.#dropped);
+    if (this.#anyDropped) this.#dropped.fill(0);
+    if (other.#anyDropped) {
+      if (this.#dropped.length < other.#dropped.length) this.#makeRoom(other.#dropped.length - 1);
+      this.#dropped.set(other.#dropped);
+    }
     this.#anyDropped = other.#anyDropped;
   }
 
   /** Leaves out one field of the head. */
   dropField(i: number): void {
+    if (i >= this.#dropped.length) this.#makeRoom(i);
     this.#dropped[i] = 1;
     this.#anyDropped = true;
   }
@@ -93,6 +104,12 @@ export class HeadEdit {
       const name = this.#removed[at] as string;
       for (let i = fields.find(name, 0); i >= 0; i = fields.find(name, i + 1)) this.dropField(i);
     }
+  }
+
+  #makeRoom(i: number): void {
+    const before = this.#dropped;
+    this.#dropped = new Uint8Array(Math.max(firstMarks, 2 * before.length, i + 1));
+    this.#dropped.set(before);
   }
 
   isDropped(i: number): boolean {

@@ -37,7 +37,7 @@ export type SidecarConfig = {
   readonly inboundForwards: readonly InboundForward[];
   readonly workers: number;
   readonly clusterDomain: string;
-  readonly shutdownGraceMs: number;
+  readonly shutdown: ShutdownLimits;
   readonly discoveryIdleMs: number;
   readonly limits: SidecarLimits;
   readonly logLevel: LogLevel;
@@ -73,6 +73,13 @@ export type Machine = {
 /** Explicit mode: the sidecar stands at the address that peers know, the application at another that only we dial. */
 type InboundForward = { readonly listen: Address; readonly application: Address };
 
+/** From the signal to the end. */
+type ShutdownLimits = {
+  readonly graceMs: number;
+  readonly quietMs: number;
+  readonly refuseMs: number;
+};
+
 /** What one worker allows itself. */
 export type SidecarLimits = {
   readonly connectTimeoutMs: number;
@@ -99,6 +106,14 @@ export type SidecarLimits = {
 export const maxWorkers = 64;
 /** Kubernetes gives a pod 30 s by default; Linkerd waits longer, for those who raised that. */
 const defaultShutdownGraceMs = 120_000;
+/**
+ * Clients learn late that a pod ends: until kube-proxy and every sidecar have the newer endpoints, new connections keep coming. Once nobody has come for this
+ * long they all have; longer than the 3 s for which sidecars keep a connection that is idle, so that it is mostly they who close it. With 0 the ports close at
+ * once, as Linkerd's do.
+ */
+const defaultShutdownQuietMs = 5_000;
+/** Who comes in the last seconds would be cut off rather than answered; refused, a client can go elsewhere. */
+const defaultShutdownRefuseMs = 10_000;
 /**
  * Linkerd's figure for the inbound side. Its outbound figure of 5 s makes every seldom used destination wait for the
  * control plane anew, and fail while that is away; a kept policy costs one idle stream.
@@ -197,11 +212,7 @@ export function readSidecarConfig(
       max: maxWorkers,
     }),
     clusterDomain: env.dnsName("WEFT_CLUSTER_DOMAIN", "cluster.local"),
-    shutdownGraceMs: env.durationMs("WEFT_SHUTDOWN_GRACE_PERIOD", {
-      fallback: defaultShutdownGraceMs,
-      min: 0,
-      max: dayMs,
-    }),
+    shutdown: shutdownOf(env),
     discoveryIdleMs: env.durationMs("WEFT_OUTBOUND_DISCOVERY_IDLE_TIMEOUT", {
       fallback: defaultDiscoveryIdleMs,
       min: minDiscoveryIdleMs,
@@ -212,6 +223,16 @@ export function readSidecarConfig(
     decisionHeader: env.choice("WEFT_DECISION_HEADER", ["off", "errors", "always"], "errors"),
     accessLog: env.choice("WEFT_ACCESS_LOG", ["off", "apache", "json"], "off"),
   });
+}
+
+function shutdownOf(env: EnvReader): ShutdownLimits {
+  const wait = (name: string, fallback: number): number =>
+    env.durationMs(name, { fallback, min: 0, max: dayMs });
+  return {
+    graceMs: wait("WEFT_SHUTDOWN_GRACE_PERIOD", defaultShutdownGraceMs),
+    quietMs: wait("WEFT_SHUTDOWN_QUIET_TIME", defaultShutdownQuietMs),
+    refuseMs: wait("WEFT_SHUTDOWN_REFUSE_BEFORE", defaultShutdownRefuseMs),
+  };
 }
 
 function limitsOf(env: EnvReader): SidecarLimits {
@@ -288,7 +309,10 @@ function redirectOf(env: EnvReader): Redirect | undefined {
   const podIps = env.list("WEFT_INBOUND_IPS", []).map((text) => {
     const ip = parseIp(text);
     if (ip === undefined) {
-      env.refuse("WEFT_INBOUND_IPS", `list IP addresses of the pod instead of ${JSON.stringify(text)}`);
+      env.refuse(
+        "WEFT_INBOUND_IPS",
+        `list IP addresses of the pod instead of ${JSON.stringify(text)}`,
+      );
     }
     return ip === undefined ? "" : formatIp(ip);
   });

@@ -225,6 +225,8 @@ function sidecarSpec(options: MeshOptions, pod: DemoPod): ProcessSpec {
       WEFT_ADMIN_LISTEN_ADDR: `${pod.ip}:${ports.admin}`,
       WEFT_INBOUND_FORWARDS: `${pod.ip}:${applicationPort}=${pod.applicationIp}:${applicationPort}`,
       WEFT_SHUTDOWN_GRACE_PERIOD: "5s",
+      // When the demo ends, nobody is left who could learn of other endpoints.
+      WEFT_SHUTDOWN_QUIET_TIME: "0s",
       ...(options.workers === 0 ? {} : { WEFT_WORKERS: String(options.workers) }),
     },
   };

@@ -11,7 +11,7 @@ import { complaints } from "./conditions.ts";
 import type { Explanation } from "./explanation.ts";
 import { FateList } from "./fates.ts";
 import { type Place, receivePlaces } from "./inbound.ts";
-import { readRequest, type Words } from "./question.ts";
+import { readRequest, type Words, withoutSecrets } from "./question.ts";
 import type { World } from "./world.ts";
 
 /** As a person typed them. */
@@ -48,16 +48,16 @@ export function explainInbound(world: World, words: InboundWords): Result<Explan
       method,
       path,
       query,
-      headers,
+      headers: withoutSecrets(headers),
     },
     verdict: fates.verdict(),
     outbound: null,
     inbound: reception.views,
     conditions: complaints(world.statuses(), undefined, namespaces),
     refusedDocuments: world.reports
-      .filter(({ severity }) => severity === "refused")
+      .filter(({ severity }) => severity === "refused" || severity === "unserved")
       .map(describeReport),
-    notes,
+    notes: [...notes, ...reception.notes],
   });
 }
 

@@ -35,7 +35,7 @@ import type {
 } from "./explanation.ts";
 import { FateList } from "./fates.ts";
 import { receive } from "./inbound.ts";
-import type { Question } from "./question.ts";
+import { type Question, withoutSecrets } from "./question.ts";
 import { describeRetry } from "./retry.ts";
 import { routesSetAside } from "./set-aside.ts";
 import { type TravellingRequest, viewOf } from "./travelling-request.ts";
@@ -95,7 +95,7 @@ class Explainer {
       inbound: this.#inbound,
       conditions: complaints(this.#world.statuses(), service, namespaces),
       refusedDocuments: this.#world.reports
-        .filter(({ severity }) => severity === "refused")
+        .filter(({ severity }) => severity === "refused" || severity === "unserved")
         .map(describeReport),
       notes: this.#notes,
     };
@@ -214,6 +214,7 @@ class Explainer {
     });
     this.#inbound.push(...reception.views);
     this.#pods.push(...reception.pods);
+    this.#notes.push(...reception.notes.filter((note) => !this.#notes.includes(note)));
     for (const answer of reception.answers) {
       const { status, reason, by } = answer;
       this.#fates.answer(left * answer.share, status, { by: `${by} before ${name}`, reason });
@@ -276,7 +277,7 @@ class Explainer {
       path,
       query,
       // As they were typed; routes see octets.
-      headers: headers.map(({ name, value }) => ({
+      headers: withoutSecrets(headers).map(({ name, value }) => ({
         name,
         value: Buffer.from(value, "latin1").toString("utf8"),
       })),

@@ -15,7 +15,7 @@ export type Explanation = {
   readonly inbound: readonly InboundView[];
   /** What is wrong with the routes of the Service, and with the policies of the pods that it leads to. */
   readonly conditions: readonly ConditionView[];
-  /** One line each: file, document, line, object, path, reason. */
+  /** One line each: file, document, line, object, path, reason. Objects of kinds that others serve and we do not are among them. */
   readonly refusedDocuments: readonly string[];
   /** What was assumed, and what looks like a mistake in the question. */
   readonly notes: readonly string[];
@@ -161,6 +161,8 @@ export type InboundView = {
   readonly audited: boolean;
   /** The authorization that admits, or why none does. */
   readonly reason: string;
+  /** What is let through of more such requests; empty: all. */
+  readonly rateLimit: string;
   readonly filters: readonly FilterView[];
 };
 

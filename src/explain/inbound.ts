@@ -9,11 +9,19 @@ import {
 import { type AdmissionView, explainAdmission } from "../core/decide/explain-admission.ts";
 import { describeRoute } from "../core/decide/explain-route.ts";
 import { findRoute, loadHttpRoutes, noRoute } from "../core/decide/find-route.ts";
+import {
+  describeForbiddenPath,
+  forbiddenPath,
+  hasNamedRoutes,
+  type PathQuestion,
+} from "../core/decide/forbidden-path.ts";
+import { clientRate, isLimited } from "../core/decide/rate-limit.ts";
 import type { Endpoint } from "../core/model/endpoint.ts";
 import { describeMeta } from "../core/model/meta.ts";
 import { inboundStages } from "../core/pipeline.ts";
 import type { Pod } from "../core/resource/pod.ts";
 import type { InboundTable } from "../core/table/inbound.ts";
+import { AskedTokens } from "./asked-tokens.ts";
 import { judgeEntries } from "./describe-entries.ts";
 import type { InboundView } from "./explanation.ts";
 import { type TravellingRequest, viewOf } from "./travelling-request.ts";
@@ -33,6 +41,8 @@ export type Reception = {
   readonly answers: readonly (FilterAnswer & { readonly by: string })[];
   /** Pods that were asked, by `namespace/name`. */
   readonly pods: readonly Pod[];
+  /** What had to be assumed. */
+  readonly notes: readonly string[];
 };
 
 /** Endpoints of one Service are nearly always alike; a person learns nothing from more than these. */
@@ -71,11 +81,12 @@ export function receivePlaces(world: World, arrival: Arrival, places: readonly P
   const asked = places.slice(0, maxAskedEndpoints);
   const groups = new Map<string, { readonly verdict: Verdict; readonly names: string[] }>();
   const pods: Pod[] = [];
+  const tokens = new AskedTokens(arrival.request, Date.now() / 1_000);
   for (const place of asked) {
     const { pod, ip } = place;
     if (pod !== undefined) pods.push(pod);
     const name = pod === undefined ? ip : `${pod.meta.namespace}/${pod.meta.name}`;
-    const verdict = receiveAt(world, arrival, place);
+    const verdict = receiveAt(world, { ...arrival, tokens }, place);
     const key = JSON.stringify(verdict);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { verdict, names: [name] });
@@ -94,10 +105,13 @@ export function receivePlaces(world: World, arrival: Arrival, places: readonly P
       })),
     ),
     pods,
+    notes: tokens.notes,
   };
 }
 
-function receiveAt(world: World, arrival: Arrival, { pod, port, isMeshed }: Place): Verdict {
+type Receiving = Arrival & { readonly tokens: AskedTokens };
+
+function receiveAt(world: World, arrival: Receiving, { pod, port, isMeshed }: Place): Verdict {
   const blank = {
     backend: arrival.backend,
     port,
@@ -109,6 +123,7 @@ function receiveAt(world: World, arrival: Arrival, { pod, port, isMeshed }: Plac
     admitted: true,
     audited: false,
     reason: "no sidecar stands in front: the request arrives in plain text and nothing is asked",
+    rateLimit: "",
     filters: [],
   };
   if (pod === undefined || !isMeshed) {
@@ -138,7 +153,10 @@ function receiveConnection(
   view: Verdict["view"],
 ): Verdict {
   const admitted = admitConnection(table, caller);
-  const authorizations = explainAdmission(table, table.admitsConnection, caller, admitted);
+  const authorizations = explainAdmission(table, table.admitsConnection, {
+    peer: caller,
+    admitted,
+  });
   if (admitted !== notAdmitted) {
     const reason = `${authorizationName(table, admitted)} admits the connection`;
     const audited = isAudited(authorizations);
@@ -150,7 +168,7 @@ function receiveConnection(
 
 function receiveRequest(
   table: InboundTable,
-  { caller, request }: Arrival,
+  { caller, request, tokens }: Receiving,
   view: Verdict["view"],
 ): Verdict {
   const loaded = loadHttpRoutes(table.http);
@@ -164,13 +182,16 @@ function receiveRequest(
   const entry = table.http.entries[found];
   const rule = entry?.rule ?? -1;
   const place = table.http.rules[rule]?.route ?? -1;
-  const admitted = admitRequest(table, place, caller);
-  const authorizations = explainAdmission(table, table.admits[place] ?? [], caller, admitted);
-  if (admitted === notAdmitted) {
-    const reason = explainDenial(table, table.admits[place] ?? [], caller);
-    const denied = { ...view, route, considered, authorizations, admitted: false, reason };
-    return refused(denied, 403);
-  }
+  const { check } = tokens;
+  const admitted = admitRequest(table, place, caller, check);
+  const candidates = table.admits[place] ?? [];
+  const authorizations = explainAdmission(table, candidates, { peer: caller, admitted, check });
+  const judged = { ...view, route, considered, authorizations };
+  const denial =
+    admitted === notAdmitted
+      ? explainDenial(table, candidates, caller, check)
+      : pathDenial({ table, routes: loaded, view: viewOf(request), peer: caller, check }, found);
+  if (denial !== undefined) return refused({ ...judged, admitted: false, reason: denial }, 403);
   const walk = walkFilters(table.filters[rule] ?? [], request, {
     asMatched: request,
     matchedPrefix: entry?.path.kind === "prefix" ? entry.path.value : undefined,
@@ -180,17 +201,38 @@ function receiveRequest(
   const reason = `${authorizationName(table, admitted)} admits the client`;
   return {
     view: {
-      ...view,
-      route,
-      considered,
-      authorizations,
+      ...judged,
       audited: isAudited(authorizations),
       reason,
+      rateLimit: isLimited(table, place) ? describeLimit(table, caller) : "",
       filters: walk.steps,
     },
     onward: walk.onward,
     answers: walk.answers,
   };
+}
+
+/** The client may ask for the path, and an application may read another in it. */
+function pathDenial(question: PathQuestion, found: number): string | undefined {
+  const path = hasNamedRoutes(question.table) ? forbiddenPath(question, found) : undefined;
+  return path === undefined ? undefined : describeForbiddenPath(path);
+}
+
+/** How many requests came before is not known here, so that the limit is told and not applied. */
+function describeLimit({ rateLimit }: InboundTable, caller: Peer): string {
+  if (rateLimit === undefined) return "";
+  const { meta, totalPerSecond } = rateLimit;
+  const own = clientRate(rateLimit, caller);
+  const rates = [
+    ...(totalPerSecond === 0 ? [] : [`${totalPerSecond} requests a second in all`]),
+    ...(own === 0 ? [] : [`${own} requests a second of ${describeCaller(caller)}`]),
+  ];
+  if (rates.length === 0) return "";
+  return `${describeMeta(meta)} lets ${rates.join(" and ")} through, and answers 429 to the rest`;
+}
+
+function describeCaller({ identity }: Peer): string {
+  return identity ?? "all clients without an identity together";
 }
 
 /** Nobody but the audit mode admits. */

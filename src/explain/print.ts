@@ -152,8 +152,8 @@ function backendLines(view: BackendView, paint: Paint): readonly string[] {
 }
 
 function inboundLines(view: InboundView, paint: Paint): readonly string[] {
-  const { backend, pods, port, server, route, authorizations, admitted, audited, reason, filters } =
-    view;
+  const { backend, pods, port, server, route, authorizations, admitted, audited, reason } = view;
+  const { rateLimit, filters } = view;
   const title = `At port ${port} of ${pods.join(", ")} (${backend})`;
   return section(paint, title, [
     ...(server === "" ? [] : [`policy: ${server}`]),
@@ -167,6 +167,7 @@ function inboundLines(view: InboundView, paint: Paint): readonly string[] {
           `passes${audited ? ", and would be refused if policies were enforced" : ""}: ${reason}`,
         )
       : paint.bad(`refused: ${reason}`),
+    ...(rateLimit === "" ? [] : [`rate limit: ${rateLimit}`]),
     ...filters.map(filterLine),
   ]);
 }

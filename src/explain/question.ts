@@ -225,3 +225,14 @@ function methodNotes(method: string): readonly string[] {
   if (method === upper || !usualMethods.has(upper)) return [];
   return [`the method ${method} is not ${upper}: methods are case-sensitive`];
 }
+
+const secretFields: ReadonlySet<string> = new Set(["authorization", "proxy-authorization"]);
+
+/** What is told again of the question: credentials would end in a ticket or a log. */
+export function withoutSecrets(headers: readonly NamedValue[]): readonly NamedValue[] {
+  return headers.map(({ name, value }) => {
+    if (secretFields.has(name)) return { name, value: "(not shown)" };
+    // A signed token begins with an object in base64url (RFC 7515 §3.1).
+    return { name, value: value.replaceAll(/eyJ[\w-]*\.[\w-]*\.[\w-]*/g, "(not shown)") };
+  });
+}

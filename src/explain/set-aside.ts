@@ -1,6 +1,7 @@
 /** Routes that name a Service and yet have no say, which is what people look for when a route "does not work". */
 import type { ServiceAuthority } from "../core/model/authority.ts";
 import { describeMeta } from "../core/model/meta.ts";
+import { conflictOf } from "../core/resolve/attachment.ts";
 import { metaOf } from "../core/resolve/object-meta.ts";
 import { fitsPort, refusalOfParent } from "../core/resolve/parent.ts";
 import { objectName, referenceKey } from "../core/resolve/store.ts";
@@ -39,6 +40,9 @@ function reasonOf({ store }: World, service: ServiceAuthority, route: RequestRou
     ?.ports.find((candidate) => candidate.port === port);
   if (declared === undefined) return `the Service has no port ${port}`;
   if (!refs.some((ref) => fitsPort(ref, declared))) return `it is for another port than ${port}`;
+  const conflicts = refs.map((ref) => conflictOf(store, route, ref));
+  const conflict = conflicts.find((text) => text !== undefined);
+  if (conflict !== undefined && !conflicts.includes(undefined)) return conflict;
   // GEP-1294: clients see the routes of their own namespace for a foreign Service, or else those beside the Service.
   return route.meta.namespace === namespace
     ? "routes of the client's namespace replace those of the Service's"

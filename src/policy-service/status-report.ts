@@ -39,6 +39,7 @@ export class StatusReport {
 
 const documentEvents = {
   refused: { level: "warn", event: "document_refused" },
+  unserved: { level: "warn", event: "document_not_served" },
   warning: { level: "warn", event: "document_warning" },
   ignored: { level: "info", event: "document_ignored" },
 } as const;

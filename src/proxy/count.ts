@@ -2,6 +2,7 @@
  * Counters, gauges and histograms of this worker, in memory that the main thread reads (layout in `thread/counters.ts`). A
  * series gets its place when it is first wanted and keeps it; after that counting is adding to a number.
  */
+import { accrualAnswer } from "../core/decide/accrual.ts";
 import {
   histogramSlots,
   latencyBucketsMs,
@@ -70,6 +71,7 @@ export class RouteCounts {
   readonly #counts: Counts;
   readonly #labels: Labels;
   readonly #requests: number;
+  /** By status, and by that of gRPC behind the thousands. */
   readonly #byStatus = new Map<number, StatusPlaces>();
 
   constructor(counts: Counts, labels: Labels) {
@@ -82,22 +84,25 @@ export class RouteCounts {
     this.#counts.add(this.#requests);
   }
 
-  response(status: number, latencyMs: number): void {
-    const places = this.#byStatus.get(status) ?? this.#placesOf(status);
+  /** `grpcStatus`: undefined where there is none. */
+  response(status: number, latencyMs: number, grpcStatus?: number): void {
+    const key = grpcStatus === undefined ? status : status + 1_000 * (grpcStatus + 1);
+    const places = this.#byStatus.get(key) ?? this.#placesOf(key, status, grpcStatus);
     this.#counts.add(places.total);
     this.#counts.observe(places.latency, latencyMs);
   }
 
-  #placesOf(status: number): StatusPlaces {
+  #placesOf(key: number, status: number, grpcStatus: number | undefined): StatusPlaces {
     if (this.#byStatus.size >= maxStatuses) return { total: overflowSlot, latency: overflowSlot };
-    const labels = { ...this.#labels, status_code: String(status) };
-    // Linkerd's classification without gRPC.
-    const classification = status >= 500 ? "failure" : "success";
+    const grpc = grpcStatus === undefined ? {} : { grpc_status: String(grpcStatus) };
+    const labels = { ...this.#labels, status_code: String(status), ...grpc };
+    // Linkerd's.
+    const classification = accrualAnswer(status, grpcStatus) === "failure" ? "failure" : "success";
     const places = {
       total: this.#counts.place("response_total", { ...labels, classification }),
       latency: this.#counts.place("response_latency_ms", labels),
     };
-    this.#byStatus.set(status, places);
+    this.#byStatus.set(key, places);
     return places;
   }
 }

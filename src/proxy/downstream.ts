@@ -8,13 +8,14 @@ import { parseRequestHead } from "../codec/http1-head.ts";
 import { refusalOf } from "../codec/refusal.ts";
 import { unreachable } from "../core/std/unreachable.ts";
 import type { Wire, WireOwner } from "../edge/net/wire.ts";
-import type { ConnectionCounts } from "./count.ts";
-import { type Answers, Exchange, type Origin } from "./exchange.ts";
+import { Exchange } from "./exchange.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import { mirrorBody } from "./mirror.ts";
 import { noteTimeout } from "./outcome.ts";
 import { type ErrorCode, type RescueOptions, rescue } from "./rescue.ts";
+import type { ServeOptions } from "./serve-http.ts";
 import type { Shard } from "./shard.ts";
+import { resetCodeOf } from "./stream-reset.ts";
 import { Timer } from "./timer-wheel.ts";
 import { Tunnel } from "./tunnel.ts";
 
@@ -33,19 +34,11 @@ const lingerMs = 5_000;
 /** While draining, how long an idle connection may still bring a request, whose answer then tells the client to go. */
 const drainIdleMs = 1_000;
 
-export type DownstreamOptions = {
-  readonly shard: Shard;
-  readonly wire: Wire;
-  readonly origin: Origin;
-  readonly answers: Answers;
-  readonly counts: ConnectionCounts;
-};
-
 export class Downstream implements WireOwner {
   readonly shard: Shard;
   readonly exchange: Exchange;
   readonly #wire: Wire;
-  readonly #counts: ConnectionCounts;
+  readonly #counts: ServeOptions["counts"];
   readonly #body: BodyReader = new BodyReader();
   readonly #held: HeldBytes = new HeldBytes();
   /** Armed for one thing at a time; what it means depends on the phase. */
@@ -64,7 +57,7 @@ export class Downstream implements WireOwner {
   #draining = false;
   #tunnel: Tunnel | undefined;
 
-  constructor(options: DownstreamOptions) {
+  constructor(options: ServeOptions) {
     this.shard = options.shard;
     this.#wire = options.wire;
     this.#counts = options.counts;
@@ -74,12 +67,21 @@ export class Downstream implements WireOwner {
     this.shard.connections.add(this);
     this.#counts.opened();
     this.shard.wheel.arm(this.#timer, this.shard.limits.idleTimeoutMs);
-    if (this.shard.draining) this.drain();
+    if (this.shard.isClosing) this.drain();
   }
 
   /** Whether a request is under way. */
   get isBusy(): boolean {
     return this.exchange.state !== "answered" || this.#phase === "tunnel";
+  }
+
+  /** Whether the client speaks HTTP/2. */
+  get isStream(): boolean {
+    return this.#wire.isStream === true;
+  }
+
+  get carries(): "requests" | "tunnels" {
+    return this.#phase === "tunnel" ? "tunnels" : "requests";
   }
 
   /** Part of a response has not left: sending more would pile up. */
@@ -170,6 +172,7 @@ export class Downstream implements WireOwner {
   onClose(code: string): void {
     const wasTunnel = this.#phase === "tunnel";
     this.#phase = "closed";
+    this.exchange.resetCode = resetCodeOf(code);
     this.#tunnel?.close();
     this.#held.clear();
     this.#giveBodyBuffer();
@@ -231,7 +234,12 @@ export class Downstream implements WireOwner {
 
   /** The same, so that the client cannot take what has come for all there is (TCP: RST). */
   reset(): void {
-    this.#wire.reset();
+    this.#wire.reset(this.exchange.resetCode);
+  }
+
+  /** Says in trailers why the response ends here. False: the client's protocol has no place for that now. */
+  endWithTrailers(trailers: readonly (readonly [string, string])[]): boolean {
+    return this.#wire.endWithTrailers?.(trailers) === true;
   }
 
   /** Lets go of whatever was to bring the response. */
@@ -471,7 +479,8 @@ export class Downstream implements WireOwner {
         break;
       case "body":
         // The client is asked for bytes only when they can go on; else it is not the client that is slow.
-        if (this.#wantsBytes()) rescue(this.exchange, "body-timeout");
+        // Nor is a stream that has nothing to say for a while: PING finds out whether its client is there.
+        if (this.#wantsBytes() && !this.isStream) rescue(this.exchange, "body-timeout");
         else shard.wheel.arm(this.#timer, shard.limits.idleTimeoutMs);
         break;
       case "linger":

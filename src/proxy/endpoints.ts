@@ -22,6 +22,7 @@ import type { PeakEwma } from "../core/model/backend.ts";
 import { type Endpoint, endpointKey } from "../core/model/endpoint.ts";
 import type { EndpointTable } from "../core/table/endpoints.ts";
 import type { Dialing, DialOptions } from "../edge/net/dial.ts";
+import type { Http2Pool } from "./http2-pool.ts";
 
 /** How long an endpoint that could not be connected to is passed over: doubled for each failure in a row. */
 const firstBackoffMs = 100;
@@ -46,6 +47,8 @@ export class EndpointState<C extends Idle> {
   readonly idle: C[] = [];
   /** How it is reached; undefined: by a socket. */
   open: ((options: DialOptions) => Dialing) | undefined = undefined;
+  /** Its connections that speak HTTP/2, once one was wanted. */
+  http2: Http2Pool | undefined = undefined;
   /** No longer in the set: what is under way ends, and nothing is kept for later. */
   gone = false;
   /** Connection attempts that failed in a row. */
@@ -74,6 +77,7 @@ export class EndpointState<C extends Idle> {
     this.gone = true;
     this.index = -1;
     for (const connection of this.idle.splice(0)) connection.close();
+    this.http2?.close();
   }
 }
 

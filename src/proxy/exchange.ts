@@ -17,6 +17,7 @@ import { Draft } from "./decisions.ts";
 import type { Downstream } from "./downstream.ts";
 import type { EndpointGroup, EndpointState } from "./endpoints.ts";
 import type { PreparedFilters } from "./filters.ts";
+import { asksGrpc } from "./grpc.ts";
 import { Guard } from "./guard.ts";
 import type { Direction } from "./labels.ts";
 import type { LoadedChoice, LoadedRule } from "./loaded.ts";
@@ -85,6 +86,9 @@ const idempotent: ReadonlySet<string> = new Set([
 /** What is kept of a request so that it can be sent again. Longer ones are bodies, which PUT alone has. */
 const maxReplayBytes: number = 64 * 1024;
 
+/** A head without cookies. Every connection keeps its room while it is idle (`benchmarks/proxy/memory.ts`). */
+const minReplayBytes = 256;
+
 export class Exchange {
   readonly shard: Shard;
   readonly downstream: Downstream;
@@ -115,6 +119,8 @@ export class Exchange {
   /** Whether the connection ends with this exchange. */
   closes = false;
   startedMs = 0;
+  /** Whether the client looks for errors in trailers. */
+  isGrpc = false;
   /** When it was last known what to do next: after the head, after a wait. The endpoint's time runs from here. */
   readyMs = 0;
   interimCount = 0;
@@ -175,6 +181,8 @@ export class Exchange {
   onBody: ((exchange: Exchange) => void) | undefined = undefined;
   /** What a waiting exchange leaves behind when it is over early. */
   cancelWait: (() => void) | undefined = undefined;
+  /** With which code the stream of one side was reset, for the other; undefined: it was not. */
+  resetCode: number | undefined = undefined;
   /** The request as it was sent, for a second time; empty when it must not be sent again. */
   #replay: Buffer = nothing;
   replayLength = 0;
@@ -199,6 +207,7 @@ export class Exchange {
     this.bodyEnd = bodyEnd;
     this.view.forget();
     this.readable = true;
+    this.isGrpc = this.downstream.isStream && asksGrpc(this.head);
     this.responseStarted = false;
     this.startedMs = this.shard.nowMs();
     this.readyMs = this.startedMs;
@@ -212,6 +221,7 @@ export class Exchange {
   beginUnreadable(): void {
     this.state = "deciding";
     this.readable = false;
+    this.isGrpc = false;
     this.requestDone = false;
     this.responseStarted = false;
     this.startedMs = this.shard.nowMs();
@@ -256,6 +266,7 @@ export class Exchange {
     this.cancelWait = undefined;
     this.replayLength = 0;
     this.resent = false;
+    this.resetCode = undefined;
   }
 
   /** The connection is over: nothing will be timed any more. */
@@ -327,12 +338,18 @@ export class Exchange {
     this.mirrors.length = 0;
   }
 
-  /** Keeps a request that was written to `sent[start, end)`, if it may be sent again. */
+  get isIdempotent(): boolean {
+    return idempotent.has(this.head.method);
+  }
+
+  /** Keeps a request that was written to `sent[start, end)`, if it may come to be sent again. */
   keepForReplay(sent: Buffer, start: number, end: number): void {
     const length = end - start;
-    if (!this.requestDone || length > maxReplayBytes || !idempotent.has(this.head.method)) return;
+    if (!this.requestDone || length > maxReplayBytes) return;
     if (this.#replay.length < length) {
-      this.#replay = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(Math.max(length, 1_024))));
+      this.#replay = Buffer.allocUnsafeSlow(
+        2 ** Math.ceil(Math.log2(Math.max(length, minReplayBytes))),
+      );
     }
     sent.copy(this.#replay, 0, start, end);
     this.replayLength = length;

@@ -3,15 +3,24 @@ import { writeHead } from "../codec/http1-write.ts";
 import { writeTransportHeader } from "../codec/transport-header.ts";
 import { type Endpoint, endpointKey } from "../core/model/endpoint.ts";
 import { type DialTarget, dial } from "../edge/net/dial.ts";
+import type { Wire } from "../edge/net/wire.ts";
 import type { Exchange, Target, TargetGroup } from "./exchange.ts";
 import type { Guard } from "./guard.ts";
+import { Http2Pool, notHttp2 } from "./http2-pool.ts";
 import { type ErrorCode, rescue } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
+import { noteOriginalProtocol, speaksHttp2 } from "./speaks-http2.ts";
 import { Timer } from "./timer-wheel.ts";
 import { Upstream } from "./upstream.ts";
 
+/** A stream is no connection; the one that carries it is counted. */
+const uncounted = { opened: (): void => {}, closed: (): void => {} };
+
 /** `pooled`: over a connection that waits in the pool, if there is one. `fresh`: over a new one. */
 export type Forwarding = "pooled" | "fresh";
+
+/** Happens once in the life of a sidecar, so looking often costs less than a list of who waits. */
+const identityPollMs = 50;
 
 /** The response goes to the client by itself. When there is none, `exchange.answers.failed` is called, later. */
 export function forward(
@@ -23,23 +32,71 @@ export function forward(
   exchange.group = group;
   exchange.target = target;
   group.begin(target);
+  if (speaksHttp2(exchange, target)) {
+    forwardHttp2(exchange, group, target);
+    return;
+  }
   // A tunnel takes its connection along, and a CONNECT that met one which was just closed could not be sent again.
   const isFresh = how === "fresh" || exchange.head.method === "CONNECT";
   const waiting = isFresh ? undefined : target.idle.pop();
   if (waiting === undefined) {
-    connect(exchange, group, target);
+    connect(exchange, group, target, undefined);
     return;
   }
   waiting.leaveIdle();
   send(exchange, waiting);
 }
 
-function connect(exchange: Exchange, group: TargetGroup, target: Target): void {
+/** Over a stream of a connection that is there, or over a new connection. */
+function forwardHttp2(exchange: Exchange, group: TargetGroup, target: Target): void {
+  const pool = poolOf(exchange, target);
+  noteOriginalProtocol(exchange, target);
+  if (pool.link === undefined) {
+    connect(exchange, group, target, pool);
+    return;
+  }
+  sendOnStream(exchange, target, pool);
+}
+
+function sendOnStream(exchange: Exchange, target: Target, pool: Http2Pool, wire?: Wire): void {
+  const { shard } = exchange;
+  const waiting = wire === undefined ? pool.idle.pop() : undefined;
+  waiting?.leaveIdle();
+  const upstream =
+    waiting ??
+    new Upstream({
+      shard,
+      wire: wire ?? pool.newStream(),
+      target,
+      counts: uncounted,
+      preface: undefined,
+      idle: pool.idle,
+    });
+  send(exchange, upstream);
+}
+
+/** The connections of an endpoint; made when the first request wants them. */
+function poolOf({ shard, origin }: Exchange, target: Target): Http2Pool {
+  target.http2 ??= new Http2Pool({
+    shard,
+    countsOf: (encrypted) => shard.upstreamCounts(origin.direction, encrypted),
+    preface: prefaceOf(target.endpoint, "http2"),
+  });
+  return target.http2;
+}
+
+/** `pool`: of connections that speak HTTP/2; undefined: HTTP/1. */
+function connect(
+  exchange: Exchange,
+  group: TargetGroup,
+  target: Target,
+  pool: Http2Pool | undefined,
+): void {
   const { shard } = exchange;
   const dialed = dialTargetOf(shard, target.endpoint);
   if (dialed === undefined) {
     group.end(target);
-    rescue(exchange, "no-identity");
+    awaitIdentity(exchange, group, target);
     return;
   }
   const timer = new Timer(() => {
@@ -54,7 +111,8 @@ function connect(exchange: Exchange, group: TargetGroup, target: Target): void {
     const reason = `${endpointKey(target.endpoint)}: ${why}`;
     exchange.answers.failed(exchange, { code, reason, stale: false, nothingSent: true });
   };
-  const dialing = (target.open ?? dial)({
+  const open = pool === undefined ? (target.open ?? dial) : pool.open.bind(pool);
+  const dialing = open({
     target: dialed,
     pool: shard.pool,
     firstBuffer: shard.headBuffer,
@@ -62,13 +120,26 @@ function connect(exchange: Exchange, group: TargetGroup, target: Target): void {
       shard.wheel.forget(timer);
       exchange.cancelWait = undefined;
       target.reached();
-      const counts = shard.upstreamCounts(exchange.origin.direction, wire.encrypted);
-      const preface = prefaceOf(target.endpoint);
       exchange.readyMs = shard.nowMs();
-      send(exchange, new Upstream({ shard, wire, target, counts, preface }));
+      if (pool !== undefined) {
+        sendOnStream(exchange, target, pool, wire);
+        return;
+      }
+      const counts = shard.upstreamCounts(exchange.origin.direction, wire.encrypted);
+      const preface = prefaceOf(target.endpoint, "http1");
+      const { idle } = target;
+      send(exchange, new Upstream({ shard, wire, target, counts, preface, idle }));
     },
-    onFailure: ({ kind, reason }) =>
-      fail(kind === "identity" ? "wrong-identity" : "connect-failed", reason),
+    onFailure: ({ kind, code, reason }) => {
+      if (code === notHttp2 && !speaksHttp2(exchange, target)) {
+        shard.wheel.forget(timer);
+        exchange.cancelWait = undefined;
+        group.end(target);
+        forward(exchange, group, target, "pooled");
+        return;
+      }
+      fail(kind === "identity" ? "wrong-identity" : "connect-failed", reason);
+    },
   });
   exchange.cancelWait = () => {
     shard.wheel.forget(timer);
@@ -76,6 +147,17 @@ function connect(exchange: Exchange, group: TargetGroup, target: Target): void {
     group.end(target);
   };
   shard.wheel.arm(timer, shard.limits.connectTimeoutMs);
+}
+
+/** What is asked before the first certificate has come waits for it as it waits for a policy, and no longer. */
+function awaitIdentity(exchange: Exchange, group: TargetGroup, target: Target): void {
+  const { nowMs, limits } = exchange.shard;
+  if (nowMs() - exchange.startedMs >= limits.discoveryTimeoutMs) {
+    rescue(exchange, "no-identity");
+    return;
+  }
+  exchange.downstream.holdBody();
+  exchange.pause(identityPollMs, () => forward(exchange, group, target, "fresh"));
 }
 
 function send(exchange: Exchange, upstream: Upstream): void {
@@ -111,9 +193,9 @@ function sendRequest(exchange: Exchange, upstream: Upstream, start: number): boo
   const copied = Math.min(bodyEnd - bodyStart, scratch.length - headEnd);
   if (copied > 0) bytes.copy(scratch, headEnd, bodyStart, bodyStart + copied);
   const end = headEnd + copied;
-  if (upstream.wasUsed && bodyStart + copied === bodyEnd) {
-    exchange.keepForReplay(scratch, start, end);
-  }
+  // A stream may be refused even by an endpoint that was never asked before.
+  const mayBeLost = (upstream.wasUsed && exchange.isIdempotent) || upstream.isStream;
+  if (mayBeLost && bodyStart + copied === bodyEnd) exchange.keepForReplay(scratch, start, end);
   upstream.sendScratch(end);
   upstream.sendCopy(bytes, bodyStart + copied, bodyEnd);
   return true;
@@ -133,7 +215,10 @@ export function dialTargetOf(shard: Shard, endpoint: Endpoint): DialTarget | und
   };
 }
 
-export function prefaceOf({ port, tls, inboundPort }: Endpoint): Buffer | undefined {
+export function prefaceOf(
+  { port, tls, inboundPort }: Endpoint,
+  protocol: "http1" | "http2",
+): Buffer | undefined {
   if (tls === undefined || inboundPort === 0) return undefined;
-  return writeTransportHeader({ port, name: "", protocol: "http1" });
+  return writeTransportHeader({ port, name: "", protocol });
 }

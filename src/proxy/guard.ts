@@ -138,7 +138,7 @@ export class Guard {
 }
 
 /** Of two limits where 0 is none. */
-function shorter(left: number, right: number): number {
+export function shorter(left: number, right: number): number {
   if (left === 0 || right === 0) return Math.max(left, right);
   return Math.min(left, right);
 }

@@ -19,7 +19,6 @@ import type { AcceptedSocket } from "../edge/net/listen.ts";
 import type { NodeWire } from "../edge/net/node-wire.ts";
 import type { OriginalDestination } from "../edge/net/original-dst.ts";
 import type { Wire, WireOwner } from "../edge/net/wire.ts";
-import { Downstream } from "./downstream.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import { inboundAnswers } from "./inbound.ts";
 import type { LoadedInbound } from "./loaded.ts";
@@ -31,6 +30,7 @@ import {
   OpaqueConnection,
   tlsLabel,
 } from "./opaque-inbound.ts";
+import { serveHttp } from "./serve-http.ts";
 import type { Shard } from "./shard.ts";
 import { Timer } from "./timer-wheel.ts";
 
@@ -215,13 +215,14 @@ class Arrival implements WireOwner {
     if (this.#shard.tables.application(port, this.#destinationAt(port)) === undefined) {
       return this.#refuse("unknown port");
     }
-    if (protocol === "http2") return this.#refuse("unsupported protocol http2");
     this.#isMarkedOpaque = protocol === "none";
     this.#port = port;
     held.keep(held.bytes, header.end, held.end);
     this.#stopWaiting();
     const reading = this.#policy()?.reading ?? "http";
-    if (protocol === "http1" && reading !== "opaque" && reading !== "tls") return this.#serve();
+    if (protocol !== "none" && reading !== "opaque" && reading !== "tls") {
+      return this.#serve(protocol);
+    }
     this.#follow(port);
     return this.#look();
   }
@@ -241,14 +242,11 @@ class Arrival implements WireOwner {
   #take(sniffed: Exclude<Sniffed, "more">, policy: LoadedInbound | undefined): boolean {
     if (policy === undefined) {
       // A request can wait, and its client be told why if nothing comes.
-      return sniffed === "http1" ? this.#serve() : this.#awaitPolicy();
+      return isHttp(sniffed) ? this.#serve(sniffed) : this.#awaitPolicy();
     }
     if (policy.reading === "tls") return this.#relay(policy);
-    if (sniffed === "http1") return this.#serve();
-    // Passing HTTP/2 through unread would let it bring headers that only this proxy may set.
-    if (sniffed === "http2" || policy.reading === "http") {
-      return this.#refuse(`unsupported protocol ${sniffed}`);
-    }
+    if (isHttp(sniffed)) return this.#serve(sniffed);
+    if (policy.reading === "http") return this.#refuse(`unsupported protocol ${sniffed}`);
     return this.#relay(policy);
   }
 
@@ -382,20 +380,21 @@ class Arrival implements WireOwner {
     new OpaqueConnection(this.#shard, client, server, unsent);
   }
 
-  #serve(): boolean {
+  #serve(protocol: "http1" | "http2"): boolean {
     const shard = this.#shard;
     const { wire, peer, port, destination } = this.#client();
     this.#leave();
-    const downstream = new Downstream({
+    const options = {
       shard,
       wire,
       origin: { direction: "inbound", port, peer, destination },
       answers: inboundAnswers,
       counts: shard.downstreamCounts("inbound", tlsLabel(peer)),
-    });
+    } as const;
+    const served = serveHttp(options, protocol);
     const { bytes, start, end } = this.#held;
-    const readsOn = downstream.feed(bytes, start, end);
-    if (this.#clientEnded) downstream.onEnd();
+    const readsOn = served.feed(bytes, start, end);
+    if (this.#clientEnded) served.onEnd();
     return readsOn;
   }
 
@@ -442,6 +441,10 @@ class Arrival implements WireOwner {
     this.#unfollow?.();
     this.#forgetServer();
   }
+}
+
+function isHttp(sniffed: Sniffed): sniffed is "http1" | "http2" {
+  return sniffed === "http1" || sniffed === "http2";
 }
 
 /** What is sent there comes back. */

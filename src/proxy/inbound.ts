@@ -2,10 +2,9 @@
  * The way of a request for the application beside us, from top to bottom. Nothing else decides what comes next. How its
  * connection came to be read as HTTP is in `inbound-connection.ts`.
  */
-import { admitRequest, explainDenial, maxDenialText, notAdmitted } from "../core/decide/admit.ts";
+import { admitRequest, explainDenial, notAdmitted } from "../core/decide/admit.ts";
 import { findRoute, noRoute } from "../core/decide/find-route.ts";
-import { forbiddenPath } from "../core/decide/forbidden-path.ts";
-import { toFieldText } from "../core/std/field.ts";
+import { describeForbiddenPath, forbiddenPath } from "../core/decide/forbidden-path.ts";
 import type { Answers, Exchange, ForwardFailure } from "./exchange.ts";
 import type { PreparedFilters } from "./filters.ts";
 import { type Forwarding, forward } from "./forward.ts";
@@ -30,7 +29,7 @@ function answerInbound(exchange: Exchange): void {
     return;
   }
   const { table, routes } = policy;
-  if (!isHttp1(table.protocol)) {
+  if (!isHttp(table.protocol)) {
     rescue(exchange, "unsupported-protocol");
     return;
   }
@@ -66,8 +65,7 @@ function answerInbound(exchange: Exchange): void {
     : undefined;
   if (forbidden !== undefined) {
     shard.counts.add(rule.denied);
-    const reason = `the path may be read as ${JSON.stringify(forbidden)}, which the client may not ask for`;
-    rescue(exchange, "unauthorized", { reason: toFieldText(reason, maxDenialText) });
+    rescue(exchange, "unauthorized", { reason: describeForbiddenPath(forbidden) });
     return;
   }
   noteAdmission(exchange, policy, { rule, admitted });
@@ -172,7 +170,7 @@ function refuseUnrouted(exchange: Exchange, policy: LoadedInbound, found: number
   rescue(exchange, "no-route", { reason: `no route of ${kind} ${name} matches this request` });
 }
 
-/** `detect` has found out that it is HTTP/1. */
-function isHttp1(protocol: string): boolean {
-  return protocol === "detect" || protocol === "http1";
+/** What was found out by looking is HTTP. */
+function isHttp(protocol: string): boolean {
+  return protocol !== "opaque" && protocol !== "tls";
 }

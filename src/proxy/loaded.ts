@@ -1,14 +1,22 @@
 /** Tables with what is worked out once when they arrive, so that a request only looks things up. */
 import { sessionFaults } from "../core/decide/filter-fault.ts";
 import { type LoadedRoutes, loadHttpRoutes } from "../core/decide/find-route.ts";
+import { hasNamedRoutes } from "../core/decide/forbidden-path.ts";
 import type { Pattern } from "../core/decide/pattern.ts";
+import { isLimited } from "../core/decide/rate-limit.ts";
 import { type Reading, readingOf } from "../core/decide/reading.ts";
 import type { Authorization } from "../core/model/authorization.ts";
+import type { Meta } from "../core/model/meta.ts";
 import type { RateLimit } from "../core/model/rate-limit.ts";
 import type { Result } from "../core/std/result.ts";
 import type { HttpRouteTable, MatchEntry } from "../core/table/http-route.ts";
 import type { InboundTable } from "../core/table/inbound.ts";
-import type { BackendEntry, OutboundRule, OutboundTable } from "../core/table/outbound.ts";
+import type {
+  BackendEntry,
+  OpaqueEntry,
+  OutboundRule,
+  OutboundTable,
+} from "../core/table/outbound.ts";
 import type { Breaker } from "./breaker.ts";
 import { type Counts, type Labels, RouteCounts } from "./count.ts";
 import { type Edition, makeEdition } from "./decisions.ts";
@@ -52,11 +60,20 @@ export type LoadedOutbound = {
   /** Parallel to `table.backends`; undefined where a backend leads nowhere. */
   readonly balancers: readonly (Balancer | undefined)[];
   readonly edition: Edition;
-  /** Parallel to `table.opaque.choices`; empty where requests alone are carried. */
-  readonly opaque: readonly LoadedOpaque[];
+  /** Undefined where requests alone are carried. */
+  readonly opaque: LoadedOpaqueRoute | undefined;
+  /** By its entry in `table.tls`. */
+  readonly tls: ReadonlyMap<OpaqueEntry, LoadedOpaqueRoute>;
 };
 
-export type LoadedOpaque = {
+/** Where connections go whose bytes are not read. */
+export type LoadedOpaqueRoute = {
+  readonly entry: OpaqueEntry;
+  /** Parallel to `entry.choices`. */
+  readonly backends: readonly LoadedOpaqueBackend[];
+};
+
+export type LoadedOpaqueBackend = {
   readonly group: TargetGroup | undefined;
   /** Not empty: why the backend takes nothing. */
   readonly refusal: string;
@@ -100,6 +117,10 @@ type LoadedConnections = {
   /** Parallel to `table.authorizations`; undefined: it is for a route alone. */
   readonly allowed: readonly (number | undefined)[];
   readonly denied: number;
+  /** Undefined: the port is not in audit mode. */
+  readonly audited: number | undefined;
+  /** Of `allowed`, the one that admits whom nobody admits; -1: none. */
+  readonly audit: number;
   readonly terminated: number;
 };
 
@@ -180,19 +201,20 @@ export function loadOutbound(
   });
   const routes = loadHttpRoutes(table.http, context.compile);
   const edition = makeEdition(scope, revision, { direction: "outbound", table, routes });
-  const opaque = loadOpaque(table, groups);
-  return { table, routes, rules, noRoute, balancers, edition, opaque };
+  const opaque = table.opaque && loadOpaque(table, table.opaque, groups);
+  const tls = new Map(table.tls?.map((entry) => [entry, loadOpaque(table, entry, groups)]));
+  return { table, routes, rules, noRoute, balancers, edition, opaque, tls };
 }
 
 function loadOpaque(
-  { parent, opaque, backends }: OutboundTable,
+  { parent, backends: known }: OutboundTable,
+  entry: OpaqueEntry,
   groups: readonly (TargetGroup | undefined)[],
-): readonly LoadedOpaque[] {
-  if (opaque === undefined) return [];
-  return opaque.choices.map(({ backend, filters }) => {
+): LoadedOpaqueRoute {
+  const backends = entry.choices.map(({ backend, filters }) => {
     const labels = {
-      ...outboundRouteLabels(parent, opaque.meta),
-      ...backendLabels(backends[backend]?.meta),
+      ...outboundRouteLabels(parent, entry.meta),
+      ...backendLabels(known[backend]?.meta),
     };
     const failure = filters.find((filter) => filter.kind === "failure");
     return {
@@ -201,6 +223,7 @@ function loadOpaque(
       labels,
     };
   });
+  return { entry, backends };
 }
 
 export function loadInbound(
@@ -224,7 +247,7 @@ export function loadInbound(
         ? counts.place("inbound_http_authz_audit_total", labels)
         : undefined,
       entries,
-      limit: isProbe(table, route) ? undefined : limit,
+      limit: isLimited(table, route) ? limit : undefined,
       allowed: table.authorizations.map(({ meta }, index) =>
         admits.includes(index)
           ? counts.place("inbound_http_authz_allow_total", {
@@ -243,7 +266,7 @@ export function loadInbound(
     rules,
     edition: makeEdition(scope, revision, { direction: "inbound", table, routes }),
     notFound,
-    hasNamedRoutes: table.http.routes.some(({ meta }) => meta.type !== "default"),
+    hasNamedRoutes: hasNamedRoutes(table),
     reading: readingOf(table),
     connections: loadConnections(table, counts),
   };
@@ -252,15 +275,13 @@ export function loadInbound(
 function loadAuthorization({ meta, tokens = [] }: Authorization): LoadedAuthorization {
   const stripped = tokens.filter(({ forward, place }) => !forward && place.in === "header");
   return {
-    isAudit: meta.type === "default" && meta.name === "audit",
+    isAudit: isAudit(meta),
     stripped: stripped.map(({ place }) => place.name),
   };
 }
 
-/** The kubelet ends a pod that does not answer it, so that a limit on its probes would add to the load it is against. */
-function isProbe(table: InboundTable, route: number): boolean {
-  const meta = table.http.routes[route]?.meta;
-  return meta?.type === "default" && meta.name === "probe";
+function isAudit(meta: Meta): boolean {
+  return meta.type === "default" && meta.name === "audit";
 }
 
 function loadLimit(table: InboundTable, counts: Counts): LoadedLimit | undefined {
@@ -274,7 +295,12 @@ function loadLimit(table: InboundTable, counts: Counts): LoadedLimit | undefined
 
 function loadConnections(table: InboundTable, counts: Counts): LoadedConnections {
   const server = serverLabels(table.server);
+  const audit = table.authorizations.findIndex(
+    ({ meta }, index) => isAudit(meta) && table.admitsConnection.includes(index),
+  );
   return {
+    audit,
+    audited: audit < 0 ? undefined : counts.place("inbound_tcp_authz_audit_total", server),
     allowed: table.authorizations.map(({ meta }, index) =>
       table.admitsConnection.includes(index)
         ? counts.place("inbound_tcp_authz_allow_total", { ...server, ...authorizationLabels(meta) })

@@ -216,7 +216,7 @@ export class MirrorConnection implements WireOwner {
     this.target.reached();
     this.#phase = "busy";
     shard.wheel.disarm(this.#timer);
-    const preface = prefaceOf(this.target.endpoint);
+    const preface = prefaceOf(this.target.endpoint, "http1");
     if (preface !== undefined && !shard.sendCopy(wire, preface, 0, preface.length)) {
       this.#lentBytes = preface.length;
     }

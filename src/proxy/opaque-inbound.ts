@@ -4,6 +4,7 @@
  */
 import { admitConnection, explainDenial, notAdmitted, type Peer } from "../core/decide/admit.ts";
 import { formatIp } from "../core/std/ip.ts";
+import type { InboundTable } from "../core/table/inbound.ts";
 import { type Dialing, dial } from "../edge/net/dial.ts";
 import type { Wire } from "../edge/net/wire.ts";
 import type { LoadedInbound } from "./loaded.ts";
@@ -34,12 +35,22 @@ export function admitOpaque(
   const admitted = admitConnection(table, peer);
   if (admitted !== notAdmitted) {
     shard.counts.add(connections.allowed[admitted] ?? connections.denied);
+    if (admitted === connections.audit) noteAudit(shard, table, { connections, peer, port });
     return true;
   }
   shard.counts.add(connections.denied);
   const reason = explainDenial(table, table.admitsConnection, peer);
   shard.notices.tell("inbound_connection_denied", { port, reason });
   return false;
+}
+
+type Audited = Pick<InboundClient, "peer" | "port"> & Pick<LoadedInbound, "connections">;
+
+function noteAudit(shard: Shard, table: InboundTable, { connections, peer, port }: Audited): void {
+  shard.counts.add(connections.audited ?? 0);
+  const others = table.admitsConnection.filter((one) => one !== connections.audit);
+  const reason = explainDenial(table, others, peer);
+  shard.notices.tell("inbound_connection_audited", { port, reason });
 }
 
 export type ApplicationDialOptions = {
@@ -100,6 +111,7 @@ export type Unsent = {
 export class OpaqueConnection implements Connection {
   /** Its requests cannot be told apart, so as long as it is open it may be in the middle of one. */
   readonly isBusy = true;
+  readonly carries = "opaque";
   readonly #shard: Shard;
   readonly #client: InboundClient;
   readonly #relay: Relay;

@@ -10,17 +10,18 @@
 import { maxClientHelloBytes, parseClientHello } from "../codec/client-hello.ts";
 import { type Sniffed, sniff } from "../codec/sniff.ts";
 import type { Peer } from "../core/decide/admit.ts";
+import { findTlsRoute } from "../core/decide/find-tls-route.ts";
 import { endpointKey } from "../core/model/endpoint.ts";
 import { cidrContains, parseCidr, parseIp } from "../core/std/ip.ts";
 import type { AcceptedSocket } from "../edge/net/listen.ts";
 import type { OriginalDestination } from "../edge/net/original-dst.ts";
 import type { Wire, WireOwner } from "../edge/net/wire.ts";
 import type { ListenerSettings } from "../thread/messages.ts";
-import { Downstream } from "./downstream.ts";
 import { HeldBytes } from "./held-bytes.ts";
-import type { LoadedOutbound } from "./loaded.ts";
+import type { LoadedOpaqueRoute, LoadedOutbound } from "./loaded.ts";
 import { outboundAnswers } from "./outbound.ts";
 import { OpaqueDial, OutboundOpaque, type Reached } from "./outbound-opaque.ts";
+import { type Served, serveHttp } from "./serve-http.ts";
 import type { Shard } from "./shard.ts";
 import type { Destination } from "./tables.ts";
 import { Timer } from "./timer-wheel.ts";
@@ -40,7 +41,7 @@ export function acceptOutbound(shard: Shard, listening: Listening, accepted: Acc
   const { readOriginal } = shard;
   const original = readOriginal && accepted.originalDestination(readOriginal);
   if (original === undefined || isSame(original, listening)) {
-    serveHttp(shard, accepted.toWire(shard.headBuffer, shard.pool), peer, undefined);
+    serve(shard, accepted.toWire(shard.headBuffer, shard.pool), peer, undefined);
     return;
   }
   if (isLoopback(original.ip) || isOurInbound(shard, original)) {
@@ -70,19 +71,15 @@ function isOurInbound({ settings }: Shard, { ip, port }: OriginalDestination): b
 }
 
 /** `destination`: undefined where requests name it. */
-function serveHttp(
-  shard: Shard,
-  wire: Wire,
-  peer: Peer,
-  destination: string | undefined,
-): Downstream {
-  return new Downstream({
+function serve(shard: Shard, wire: Wire, peer: Peer, destination: string | undefined): Served {
+  const options = {
     shard,
     wire,
     origin: { direction: "outbound", port: 0, peer, destination },
     answers: outboundAnswers,
     counts: shard.downstreamCounts("outbound", "disabled"),
-  });
+  } as const;
+  return serveHttp(options, "unknown");
 }
 
 /** A hello is the longest of what makes a protocol known. */
@@ -158,6 +155,7 @@ class OutboundArrival implements WireOwner {
   }
 
   #answered(): void {
+    if (this.#over) return;
     if (this.#destination?.isLive === false) this.#follow();
     this.#forgetServer();
     this.#stopWaiting();
@@ -172,16 +170,18 @@ class OutboundArrival implements WireOwner {
     if (answer.kind === "unknown") return this.#refuse("unknown destination", answer.reason);
     const { policy } = answer;
     const { protocol } = policy.table;
-    if (protocol === "opaque") return this.#relay(policy);
+    if (protocol === "opaque" && policy.opaque !== undefined) return this.#relay(policy.opaque);
     if (protocol === "http1" || protocol === "http2" || protocol === "grpc") return this.#serve();
     const { bytes, start, end } = this.#held;
     if (start === end) return this.#awaitClient(policy);
     const sniffed = sniff(bytes, start, end);
     if (protocol === "tls") return this.#lookAtHello(policy, sniffed);
     if (sniffed === "more" && !this.#clientEnded) return this.#awaitMore();
-    if (sniffed === "http1") return this.#serve();
-    if (policy.table.opaque !== undefined) return this.#relay(policy);
-    return this.#refuse(`unsupported protocol ${sniffed}`);
+    if (sniffed === "http1" || sniffed === "http2") return this.#serve();
+    if (policy.opaque !== undefined) return this.#relay(policy.opaque);
+    return this.#refuse(
+      sniffed === "more" ? "unknown protocol" : `unsupported protocol ${sniffed}`,
+    );
   }
 
   #lookAtHello(policy: LoadedOutbound, sniffed: Sniffed): boolean {
@@ -190,7 +190,11 @@ class OutboundArrival implements WireOwner {
     const { bytes, start, end } = this.#held;
     const hello = parseClientHello(bytes, start, end);
     if (hello.state === "more" && !this.#clientEnded) return this.#awaitMore();
-    return hello.state === "hello" ? this.#relay(policy) : this.#refuse("not tls");
+    if (hello.state !== "hello") return this.#refuse("not tls");
+    const { serverName } = hello;
+    const entry = findTlsRoute(policy.table.tls ?? [], serverName === "" ? undefined : serverName);
+    const route = entry && policy.tls.get(entry);
+    return route === undefined ? this.#refuse("no route", serverName) : this.#relay(route);
   }
 
   #awaitPolicy(): boolean {
@@ -199,11 +203,10 @@ class OutboundArrival implements WireOwner {
   }
 
   /** Where only requests are carried, and after a hello, there is no server that could speak first. */
-  #awaitClient({ table }: LoadedOutbound): boolean {
+  #awaitClient(policy: LoadedOutbound): boolean {
     if (this.#dial !== undefined || this.#server !== undefined) return true;
     const { detectTimeoutMs, headTimeoutMs } = this.#shard.limits;
-    const mayAsk = table.protocol === "detect" && table.opaque !== undefined;
-    return this.#await("silent", mayAsk ? detectTimeoutMs : headTimeoutMs);
+    return this.#await("silent", mayAskServer(policy) ? detectTimeoutMs : headTimeoutMs);
   }
 
   #awaitMore(): boolean {
@@ -226,9 +229,8 @@ class OutboundArrival implements WireOwner {
     if (this.#server !== undefined) this.#close();
     else if (this.#waiting === "policy") this.#refuse("discovery timeout");
     else if (answer?.kind !== "policy" || this.#waiting === "speaking") this.#undetected();
-    else if (answer.policy.table.protocol !== "detect") this.#undetected();
-    else if (answer.policy.table.opaque === undefined) this.#undetected();
-    else this.#askServer(answer.policy);
+    else if (!mayAskServer(answer.policy)) this.#undetected();
+    else this.#askServer(answer.policy.opaque);
   }
 
   #undetected(): boolean {
@@ -236,8 +238,8 @@ class OutboundArrival implements WireOwner {
   }
 
   /** The client waits for something, which can only be the server's greeting. */
-  #askServer(policy: LoadedOutbound): void {
-    this.#connect(policy, (server) => {
+  #askServer(route: LoadedOpaqueRoute): void {
+    this.#connect(route, (server) => {
       this.#server = server;
       if (this.#clientEnded || !this.#held.isEmpty) {
         this.#join(server, nothing);
@@ -266,19 +268,19 @@ class OutboundArrival implements WireOwner {
     };
   }
 
-  #relay(policy: LoadedOutbound): boolean {
+  #relay(route: LoadedOpaqueRoute): boolean {
     if (this.#server !== undefined) {
       this.#join(this.#server, nothing);
       return true;
     }
     // What was asked for a greeting takes the bytes as well.
-    if (this.#dial === undefined) this.#connect(policy, (server) => this.#join(server, nothing));
+    if (this.#dial === undefined) this.#connect(route, (server) => this.#join(server, nothing));
     return false;
   }
 
-  #connect(policy: LoadedOutbound, onOpen: (server: Reached) => void): void {
+  #connect(route: LoadedOpaqueRoute, onOpen: (server: Reached) => void): void {
     this.#stopWaiting();
-    this.#dial = new OpaqueDial(this.#shard, policy, {
+    this.#dial = new OpaqueDial(this.#shard, route, {
       onOpen: (server) => {
         this.#dial = undefined;
         onOpen(server);
@@ -305,10 +307,10 @@ class OutboundArrival implements WireOwner {
   #serve(): boolean {
     const { wire, peer, authority } = this.#client;
     this.#leave();
-    const downstream = serveHttp(this.#shard, wire, peer, authority);
+    const served = serve(this.#shard, wire, peer, authority);
     const { bytes, start, end } = this.#held;
-    const readsOn = start === end || downstream.feed(bytes, start, end);
-    if (this.#clientEnded) downstream.onEnd();
+    const readsOn = start === end || served.feed(bytes, start, end);
+    if (this.#clientEnded) served.onEnd();
     return readsOn;
   }
 
@@ -346,6 +348,13 @@ class OutboundArrival implements WireOwner {
     this.#destination?.followers.delete(this.#onAnswer);
     this.#forgetServer();
   }
+}
+
+/** Where nothing says that the client has to speak first. */
+function mayAskServer(
+  policy: LoadedOutbound,
+): policy is LoadedOutbound & { readonly opaque: LoadedOpaqueRoute } {
+  return policy.table.protocol === "detect" && policy.opaque !== undefined;
 }
 
 const nothing: Buffer = Buffer.alloc(0);

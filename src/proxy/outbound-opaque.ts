@@ -6,7 +6,7 @@ import { type Dialing, dial } from "../edge/net/dial.ts";
 import type { Wire } from "../edge/net/wire.ts";
 import type { Target, TargetGroup } from "./exchange.ts";
 import { dialTargetOf } from "./forward.ts";
-import type { LoadedOpaque, LoadedOutbound } from "./loaded.ts";
+import type { LoadedOpaqueBackend, LoadedOpaqueRoute } from "./loaded.ts";
 import type { Unsent } from "./opaque-inbound.ts";
 import { Relay } from "./relay.ts";
 import type { Connection, Shard } from "./shard.ts";
@@ -18,11 +18,11 @@ const maxDials = 3;
 /** An endpoint that a connection was opened to. It counts as load of the endpoint until `release`. */
 export class Reached {
   readonly wire: Wire;
-  readonly backend: LoadedOpaque;
+  readonly backend: LoadedOpaqueBackend;
   readonly #shard: Shard;
   readonly #release: () => void;
 
-  constructor(shard: Shard, wire: Wire, backend: LoadedOpaque, release: () => void) {
+  constructor(shard: Shard, wire: Wire, backend: LoadedOpaqueBackend, release: () => void) {
     this.#shard = shard;
     this.wire = wire;
     this.backend = backend;
@@ -56,25 +56,26 @@ export type OpaqueDialSteps = {
 /** After `begin` one of the two functions is called, unless it is cancelled. */
 export class OpaqueDial {
   readonly #shard: Shard;
-  readonly #policy: LoadedOutbound;
+  readonly #route: LoadedOpaqueRoute;
   readonly #steps: OpaqueDialSteps;
   readonly #tried: Target[] = [];
   readonly #timer: Timer = new Timer(() => this.#failed("it did not answer in time"));
   #dialing: Dialing | undefined;
   #current: { readonly group: TargetGroup; readonly target: Target } | undefined;
+  /** Tries the next endpoint. */
+  #onward: (reason: string) => void = () => {};
 
-  constructor(shard: Shard, policy: LoadedOutbound, steps: OpaqueDialSteps) {
+  constructor(shard: Shard, route: LoadedOpaqueRoute, steps: OpaqueDialSteps) {
     this.#shard = shard;
-    this.#policy = policy;
+    this.#route = route;
     this.#steps = steps;
   }
 
   begin(): void {
-    const { opaque } = this.#policy.table;
+    const { refusal } = this.#route.entry;
     const { onFailure } = this.#steps;
-    if (opaque === undefined) throw new Error("This policy carries requests alone");
     const backend = this.#chooseBackend();
-    if (opaque.refusal !== "") onFailure(`route ${opaque.refusal}`, "");
+    if (refusal !== "") onFailure(`route ${refusal}`, "");
     else if (backend === undefined) onFailure("no backend", "");
     else if (backend.refusal !== "") onFailure("backend refused", backend.refusal);
     // A function takes requests alone.
@@ -91,17 +92,16 @@ export class OpaqueDial {
   }
 
   /** By weight; or the first that has an endpoint. */
-  #chooseBackend(): LoadedOpaque | undefined {
-    const { table, opaque } = this.#policy;
-    if (table.opaque === undefined) return undefined;
-    if (table.opaque.distribution === "first-available") {
-      return opaque.find(({ group }) => (group?.members.length ?? 0) > 0) ?? opaque[0];
+  #chooseBackend(): LoadedOpaqueBackend | undefined {
+    const { entry, backends } = this.#route;
+    if (entry.distribution === "first-available") {
+      return backends.find(({ group }) => (group?.members.length ?? 0) > 0) ?? backends[0];
     }
-    const picked = pickBackend(table.opaque, this.#shard.random());
-    return picked === noBackend ? undefined : opaque[picked];
+    const picked = pickBackend(entry, this.#shard.random());
+    return picked === noBackend ? undefined : backends[picked];
   }
 
-  #dial(backend: LoadedOpaque, group: TargetGroup, before: string): void {
+  #dial(backend: LoadedOpaqueBackend, group: TargetGroup, before: string): void {
     const shard = this.#shard;
     const target = group.pick(shard.nowMs(), shard.random, this.#tried);
     if (target === undefined) {
@@ -136,8 +136,6 @@ export class OpaqueDial {
     });
   }
 
-  #onward: (reason: string) => void = () => {};
-
   #failed(why: string): void {
     const shard = this.#shard;
     const { target } = this.#current ?? {};
@@ -162,6 +160,7 @@ function sendPreface(shard: Shard, wire: Wire, { port, tls, inboundPort }: Endpo
 export class OutboundOpaque implements Connection {
   /** Its requests cannot be told apart, so as long as it is open it may be in the middle of one. */
   readonly isBusy = true;
+  readonly carries = "opaque";
 
   constructor(shard: Shard, client: Wire, server: Reached, unsent: Unsent) {
     const { counts } = shard;

@@ -13,6 +13,8 @@ import { isRetryable } from "../core/decide/retry.ts";
 import { describeMeta } from "../core/model/meta.ts";
 import type { Answers, Exchange, ForwardFailure, Target, TargetGroup } from "./exchange.ts";
 import { forward } from "./forward.ts";
+import { grpcTimeoutMs } from "./grpc.ts";
+import { shorter } from "./guard.ts";
 import { entryAt, type LoadedChoice, type LoadedOutbound, type LoadedRule } from "./loaded.ts";
 import { noteNoResponse, noteNothing, pauseAsked } from "./outcome.ts";
 import { passFilters } from "./pass-filters.ts";
@@ -77,7 +79,7 @@ function answerOutbound(exchange: Exchange): void {
   const { canonical } = rule.rule;
   if (canonical !== undefined) exchange.requestEdit.add("l5d-dst-canonical", canonical);
   exchange.dialedPort = destination.port;
-  const { requestMs } = rule.rule.timeouts;
+  const requestMs = shorter(rule.rule.timeouts.requestMs, grpcTimeoutMs(exchange));
   if (requestMs > 0) {
     // The client's time runs since its request came, also while the policy was waited for.
     const passedMs = shard.nowMs() - exchange.startedMs;
@@ -193,9 +195,11 @@ function failedOutbound(exchange: Exchange, failure: ForwardFailure): void {
 /** Whether the response is for the client; else its request is sent again, or has been answered. */
 function respondedOutbound(exchange: Exchange, head: ResponseHead): boolean {
   const { guard, rule, target } = exchange;
-  if (rule?.retry !== undefined && isRetryable(rule.retry.policy, head.status)) {
+  const grpcStatus = exchange.upstream?.grpcStatus;
+  if (rule?.retry !== undefined && isRetryable(rule.retry.policy, head.status, grpcStatus)) {
     if (target !== undefined) exchange.tried.push(target);
-    if (goesOn(exchange, head.status, pauseAsked(exchange, head))) return false;
+    const pauseMs = pauseAsked(exchange, head);
+    if (goesOn(exchange, head.status, pauseMs, grpcStatus)) return false;
     // XBackendTrafficPolicy wants 503 then. Under a ServiceProfile the client gets the response that there is, as in Linkerd.
     if (guard?.noRetry === "budget" && rule.retry.policy.sharesBudget === undefined) {
       rescue(exchange, "retry-budget");
@@ -218,8 +222,9 @@ function goesOn(
   exchange: Exchange,
   outcome: TryOutcome,
   retryAfterMs: number | undefined,
+  grpcCode?: number,
 ): boolean {
-  const waitMs = msToNextTry(exchange, outcome, retryAfterMs);
+  const waitMs = msToNextTry(exchange, outcome, retryAfterMs, grpcCode);
   if (waitMs < 0) return false;
   exchange.leaveTry();
   exchange.downstream.holdBody();

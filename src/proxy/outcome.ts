@@ -3,16 +3,52 @@
 import type { ResponseHead } from "../codec/http1-head.ts";
 import { accrualAnswer } from "../core/decide/accrual.ts";
 import { retryAfterMs } from "../core/decide/retry-after.ts";
+import { grpcCode } from "../core/model/grpc-status.ts";
 import type { Exchange } from "./exchange.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** What a response says about its success: a gRPC one mostly in its trailers, which may come much later. */
+export type GrpcOutcome = number | "none" | "later";
+
+export function grpcOutcome(exchange: Exchange, { isStream, grpcStatus }: Upstream): GrpcOutcome {
+  if (grpcStatus !== undefined) return grpcStatus;
+  return isStream && exchange.isGrpc ? "later" : "none";
+}
 
 /** A response has come, for the client or for nobody. */
-export function noteResponse(exchange: Exchange, head: ResponseHead): void {
+export function noteResponse(exchange: Exchange, head: ResponseHead, grpc: GrpcOutcome): void {
   const { group, target, shard } = exchange;
   if (group === undefined || target === undefined) return;
   const nowMs = shard.nowMs();
   group.observe(target, nowMs - exchange.readyMs, nowMs);
   if (exchange.breaker === undefined && group.tuning.penalty === undefined) return;
-  note(exchange, head.status, pauseAsked(exchange, head));
+  // The probe of a breaker cannot wait for the end of a stream.
+  if (grpc === "later" && !exchange.isProbe) return;
+  note(exchange, { status: head.status, grpc, retryAfter: pauseAsked(exchange, head) });
+}
+
+/** The head of a response goes to the client. */
+export function noteAnswered(exchange: Exchange, status: number, grpc: GrpcOutcome): void {
+  const nowMs = exchange.shard.nowMs();
+  exchange.decision.answered(status, nowMs);
+  exchange.responseStarted = true;
+  if (grpc !== "later") countResponse(exchange, status, grpc);
+}
+
+/** The response whose success was to show later has ended. Undefined: without having said. */
+export function noteLateStatus(exchange: Exchange, status: number, grpc: number | undefined): void {
+  const known = grpc ?? grpcCode.unknown;
+  countResponse(exchange, status, known);
+  if (exchange.breaker === undefined && exchange.group?.tuning.penalty === undefined) return;
+  if (!exchange.isProbe) note(exchange, { status, grpc: known, retryAfter: undefined });
+}
+
+function countResponse(
+  { route, shard, startedMs }: Exchange,
+  status: number,
+  grpc: number | "none",
+): void {
+  route?.response(status, shard.nowMs() - startedMs, grpc === "none" ? undefined : grpc);
 }
 
 /** An endpoint that was sent a request has not answered it: it closed the connection, or took longer than it may. */
@@ -22,7 +58,7 @@ export function noteNoResponse(exchange: Exchange): void {
   const nowMs = shard.nowMs();
   // It would have taken longer still.
   group.observe(target, nowMs - exchange.readyMs, nowMs);
-  note(exchange, undefined, undefined);
+  note(exchange, { status: undefined, grpc: "none", retryAfter: undefined });
 }
 
 /** A limit of time for the whole exchange is over: whoever was being asked was too slow. */
@@ -40,22 +76,34 @@ export function noteNothing(exchange: Exchange): void {
   exchange.isProbe = false;
 }
 
-/** Retry-After of a response that asks to be left alone. */
+/** gRPC's proposal A6. */
+const pushbackField = "grpc-retry-pushback-ms";
+
+/** What is no number, or less than nothing, asks never to be tried again. */
+function pushbackMs(value: string): number {
+  return /^[0-9]{1,9}$/.test(value) ? Number(value) : Number.POSITIVE_INFINITY;
+}
+
+/** How long a response that failed asks its client to wait. */
 export function pauseAsked(exchange: Exchange, head: ResponseHead): number | undefined {
+  const pushback = head.fields.get(pushbackField);
+  if (pushback !== undefined) return pushbackMs(pushback);
   if (head.status < 500 && head.status !== 429) return undefined;
   const value = head.fields.get("retry-after");
   return value === undefined ? undefined : retryAfterMs(value, exchange.shard.wallMs());
 }
 
-function note(
-  exchange: Exchange,
-  status: number | undefined,
-  retryAfter: number | undefined,
-): void {
+type Noted = {
+  readonly status: number | undefined;
+  readonly grpc: GrpcOutcome;
+  readonly retryAfter: number | undefined;
+};
+
+function note(exchange: Exchange, { status, grpc, retryAfter }: Noted): void {
   const { breaker, group, target, shard, isProbe } = exchange;
   if (group === undefined || target === undefined) return;
   const nowMs = shard.nowMs();
-  const answer = accrualAnswer(status);
+  const answer = accrualAnswer(status, typeof grpc === "number" ? grpc : undefined);
   if (answer !== "success") group.penalize(target, { nowMs, retryAfterMs: retryAfter });
   if (breaker === undefined) return;
   const random01 = shard.random();

@@ -86,7 +86,8 @@ function resume(exchange: Exchange): void {
 
 function passFailure(exchange: Exchange, failure: FailureInjector): FilterOutcome {
   if (!failureHits(failure, exchange.shard.random())) return "passed";
-  rescue(exchange, "injected", { status: failure.status, reason: failure.message });
+  const { status, message: reason, grpcStatus } = failure;
+  rescue(exchange, "injected", { status, reason, grpcStatus });
   return "answered";
 }
 

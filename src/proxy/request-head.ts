@@ -17,10 +17,14 @@ export function prepareRequest(exchange: Exchange): void {
   exchange.keepsUpgrade = head.upgrade && head.method !== "CONNECT" && !upgradesToHttp2(head);
   dropHopByHop(head, edit, exchange.keepsUpgrade);
   dropPrivateFields(head.fields, edit);
-  exchange.startLine = head.targetForm === "absolute" ? originLine(exchange) : undefined;
+  const isForUs = head.targetForm === "absolute" && exchange.origin.destination === undefined;
+  exchange.startLine = isForUs ? originLine(exchange) : undefined;
 }
 
-/** RFC 9112 §3.2.2: what a forward proxy was asked in absolute form, an origin is asked in origin form, with Host. */
+/**
+ * RFC 9112 §3.2.2: what a forward proxy was asked in absolute form, an origin is asked in origin form, with Host. A client that was redirected asks a
+ * forward proxy behind us, which needs to be told all of it.
+ */
 function originLine({ head, requestEdit }: Exchange): string {
   if (head.fields.findKnown(Known.host, 0) < 0) requestEdit.add("host", head.authority);
   return lineOf(head, head.hasQuery ? `${head.path}?${head.query}` : head.path);

@@ -3,9 +3,11 @@
  * goes on, and under which name it is counted.
  */
 import { writeAnswer } from "../codec/http1-write.ts";
+import { grpcCode } from "../core/model/grpc-status.ts";
 import { toFieldText } from "../core/std/field.ts";
 import { decisionHeader, tellsDecision } from "./decision-header.ts";
 import type { Exchange } from "./exchange.ts";
+import { grpcMessage, grpcStatusOf } from "./grpc.ts";
 
 export type ErrorCode =
   | "bad-request"
@@ -106,7 +108,30 @@ export type RescueOptions = {
   readonly status?: number;
   /** Tells the client when to come again (RFC 9110 §10.2.3). */
   readonly retryAfterSeconds?: number;
+  /** What a client of gRPC is told in place of what the row means there. */
+  readonly grpcStatus?: number | undefined;
 };
+
+/** Linkerd's codes for its own answers, by their status; anything else is `INTERNAL`. */
+const grpcCodes: ReadonlyMap<number, number> = new Map([
+  [403, grpcCode.permissionDenied],
+  [404, grpcCode.notFound],
+  [413, grpcCode.resourceExhausted],
+  [429, grpcCode.resourceExhausted],
+  [501, grpcCode.unimplemented],
+  [502, grpcCode.unavailable],
+  [503, grpcCode.unavailable],
+  [504, grpcCode.deadlineExceeded],
+]);
+
+/** Linkerd: FAILED_PRECONDITION for what a rule about HTTP injects on its way out. */
+const injectedCode = 9;
+
+function grpcCodeFor(exchange: Exchange, code: ErrorCode, options: RescueOptions): number {
+  if (options.grpcStatus !== undefined) return options.grpcStatus;
+  if (code === "injected" && exchange.origin.direction === "outbound") return injectedCode;
+  return grpcCodes.get(options.status ?? rows[code].status) ?? grpcCode.internal;
+}
 
 /** Ends an exchange by an answer of this proxy, or by ending the connection when part of another answer is out. */
 export function rescue(exchange: Exchange, code: ErrorCode, options: RescueOptions = {}): void {
@@ -114,17 +139,40 @@ export function rescue(exchange: Exchange, code: ErrorCode, options: RescueOptio
   exchange.shard.countError(exchange.origin.direction, label);
   const text = toFieldText(options.reason ?? reason, maxReasonLength);
   exchange.decision.failed(code, text);
-  exchange.downstream.dropUpstream();
-  if (exchange.responseStarted) {
-    exchange.downstream.reset();
+  const { downstream, resetCode, responseStarted } = exchange;
+  downstream.dropUpstream();
+  const grpc = exchange.isGrpc ? grpcFields(grpcCodeFor(exchange, code, options), text) : [];
+  if (responseStarted) {
+    // A client of HTTP/2 is told by which code the endpoint ended the stream, if it has.
+    const isTold = grpc.length > 0 && resetCode === undefined && downstream.endWithTrailers(grpc);
+    if (!isTold) downstream.reset();
+    return;
+  }
+  const headers: LocalAnswer["headers"] = [["l5d-proxy-error", text], ...retryAfter(options)];
+  if (grpc.length > 0) {
+    // Without content this is what gRPC calls Trailers-Only.
+    const type = ["content-type", "application/grpc"] as const;
+    answerLocally(exchange, {
+      status: 200,
+      headers: [...headers, type, ...grpc],
+      body: "",
+      closes,
+    });
     return;
   }
   answerLocally(exchange, {
     status: finalStatus(options.status ?? status),
-    headers: [["l5d-proxy-error", text], ["content-type", "text/plain"], ...retryAfter(options)],
+    headers: [...headers, ["content-type", "text/plain"]],
     body: `${text}\n`,
     closes,
   });
+}
+
+function grpcFields(code: number, text: string): LocalAnswer["headers"] {
+  return [
+    ["grpc-status", `${code}`],
+    ["grpc-message", grpcMessage(text)],
+  ];
 }
 
 function retryAfter({ retryAfterSeconds }: RescueOptions): LocalAnswer["headers"] {
@@ -158,7 +206,8 @@ export function answerLocally(exchange: Exchange, answer: LocalAnswer): void {
     omitBody: exchange.readable && exchange.head.method === "HEAD",
   });
   if (end < 0) throw new Error("Made an answer that is larger than a buffer");
-  exchange.route?.response(answer.status, nowMs - exchange.startedMs);
+  const code = headers.find(([name]) => name === "grpc-status")?.[1];
+  exchange.route?.response(answer.status, nowMs - exchange.startedMs, grpcStatusOf(code));
   exchange.responseStarted = true;
   downstream.sendScratch(end);
   downstream.finish();

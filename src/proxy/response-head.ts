@@ -35,12 +35,25 @@ export function writeResponseHead(exchange: Exchange, upstream: Upstream): numbe
   return writeHead(shard.scratch, 0, head, startLineOf(head), edit);
 }
 
-/** Writes a 1xx head. */
-export function writeInterimHead(exchange: Exchange, head: ResponseHead): number {
+/** Interim responses of one exchange. 100 and a few 102 or 103 are normal; more is an endpoint gone wrong. */
+const maxInterim = 16;
+
+/**
+ * RFC 9110 §15.2: interim responses are passed on, except to HTTP/1.0 clients, which do not know them. Answers why the response
+ * cannot be used, or nothing.
+ */
+export function passInterim(exchange: Exchange, head: ResponseHead): string {
   const { responseEdit: edit, shard } = exchange;
+  exchange.interimCount++;
+  if (exchange.interimCount > maxInterim) return "the endpoint sent too many interim responses";
+  if (exchange.head.versionMinor === 0) return "";
+  exchange.guard?.touch();
   edit.reset();
   dropHopByHop(head, edit, false);
-  return writeHead(shard.scratch, 0, head, startLineOf(head), edit);
+  const end = writeHead(shard.scratch, 0, head, startLineOf(head), edit);
+  if (end < 0) return "the head of the response is too long";
+  exchange.downstream.sendScratch(end);
+  return "";
 }
 
 /** RFC 9112 §2.3: the version is that of the hop, and this one is HTTP/1.1, whatever the endpoint speaks. */

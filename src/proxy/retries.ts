@@ -82,12 +82,15 @@ export function msToNextTry(
   exchange: Exchange,
   outcome: TryOutcome,
   retryAfterMs: number | undefined,
+  grpcCode?: number,
 ): number {
   const { guard, shard, responseStarted } = exchange;
   const retry = exchange.rule?.retry;
   if (guard === undefined || retry === undefined) return -1;
   const bodyReplayable = guard.body.isWhole;
-  const last = { tries: guard.tries, outcome, bodyReplayable, responseStarted, retryAfterMs };
+  const { tries } = guard;
+  const grpc = grpcCode === undefined ? {} : { grpcCode };
+  const last = { tries, outcome, ...grpc, bodyReplayable, responseStarted, retryAfterMs };
   const chance = { state: retry.budget, nowMs: shard.nowMs(), random01: shard.random() };
   const decision = decideRetry(retry.policy, last, chance);
   if (decision.kind === "retry") {

@@ -1,10 +1,12 @@
 /** What all connections of a worker share: its clocks and buffers, its tables and counters, and what it may hold. */
 import type { SecureContext } from "node:tls";
+import { MessageReaders } from "../codec/http2/h2-from-http1.ts";
+import { Http2Shared } from "../codec/http2/session-core.ts";
 import type { BufferPool } from "../edge/net/buffer-pool.ts";
 import type { ReadOriginalDestination } from "../edge/net/original-dst.ts";
 import type { Wire } from "../edge/net/wire.ts";
 import type { WorkerMetric } from "../thread/counters.ts";
-import type { NoticeFields, WorkerLimits, WorkerSettings } from "../thread/messages.ts";
+import type { NoticeFields, UnderWay, WorkerLimits, WorkerSettings } from "../thread/messages.ts";
 import type { AccessLog } from "./access-log.ts";
 import { AuthConnections } from "./auth-connections.ts";
 import { ConnectionCounts, type Counts } from "./count.ts";
@@ -24,6 +26,9 @@ import type { Tokens } from "./tokens.ts";
  */
 const headBufferBytes: number = 16 * 1024;
 
+/** One read of frames. Four of the largest fit, so that a stream at full speed costs one call of the kernel for each 64 KiB. */
+const http2BufferBytes: number = 64 * 1024;
+
 /** Whether a client, and the kind of end it proved, in Linkerd's words. */
 export type TlsLabel = "true" | "no_identity" | "disabled";
 
@@ -31,6 +36,7 @@ export type TlsLabel = "true" | "no_identity" | "disabled";
 export type Connection = {
   /** Whether ending it now would cut something off. */
   readonly isBusy: boolean;
+  readonly carries: keyof UnderWay;
   /** Asks it to end as soon as nothing is cut off. */
   drain(): void;
 };
@@ -74,6 +80,10 @@ export class Shard {
   readonly rateLimiter: RateLimiter;
   readonly tokens: Tokens;
   readonly headBuffer: Buffer = Buffer.allocUnsafeSlow(headBufferBytes);
+  /** The same for frames of HTTP/2, which are looked at while heads are made of them in `headBuffer`. */
+  readonly http2Buffer: Buffer = Buffer.allocUnsafeSlow(http2BufferBytes);
+  readonly http2: Http2Shared = new Http2Shared();
+  readonly messageReaders: MessageReaders = new MessageReaders();
   readonly connections: Set<Connection> = new Set();
   readonly mirrors: MirrorPool = new MirrorPool();
   /** On which authorization services are asked. */
@@ -83,7 +93,10 @@ export class Shard {
   /** Undefined until this workload has a certificate. */
   clientContext: SecureContext | undefined;
   inFlight = 0;
+  /** Clients are told that each connection ends with its next response. */
   draining = false;
+  /** Connections end as soon as nothing is cut off. */
+  isClosing = false;
   /** Called when a connection of a client is gone. */
   onConnectionGone: () => void = () => {};
   readonly #errors = new Map<string, number>();
@@ -127,8 +140,8 @@ export class Shard {
   }
 
   /** Whether a connection to the endpoint may be kept for later. */
-  mayPool(target: Target): boolean {
-    return !target.gone && target.idle.length < this.limits.maxIdlePerEndpoint;
+  mayPool(target: Target, idle: readonly unknown[]): boolean {
+    return !target.gone && idle.length < this.limits.maxIdlePerEndpoint;
   }
 
   /** A request was answered by this proxy. */

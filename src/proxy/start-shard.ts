@@ -7,6 +7,8 @@ import { openOriginalDst, type ReadOriginalDestination } from "../edge/net/origi
 import { LineWriter } from "../edge/telemetry/line-writer.ts";
 import type {
   BoundListener,
+  DrainLimits,
+  DrainReport,
   IdentitySnapshot,
   KeysSnapshot,
   ListenerSettings,
@@ -18,6 +20,7 @@ import type {
 import { AccessLog } from "./access-log.ts";
 import { Counts } from "./count.ts";
 import { Decisions } from "./decisions.ts";
+import { Drain } from "./drain.ts";
 import { acceptInbound, greetGuest } from "./inbound-connection.ts";
 import { MeshDoor } from "./mesh-door.ts";
 import { Notices } from "./notices.ts";
@@ -25,7 +28,7 @@ import { acceptOutbound } from "./outbound-connection.ts";
 import { RateLimiter } from "./rate-limiter.ts";
 import { Shard } from "./shard.ts";
 import { Tables } from "./tables.ts";
-import { Timer, TimerWheel, type WheelClock } from "./timer-wheel.ts";
+import { TimerWheel, type WheelClock } from "./timer-wheel.ts";
 import { Tokens } from "./tokens.ts";
 
 /** How often the main thread is told which destinations are in use, and which endpoints are ready. It forgets what is not used. */
@@ -48,12 +51,7 @@ export type ShardClock = WheelClock & {
   readonly originMs?: number;
 };
 
-/** And of its kernel. */
-export type ShardMachine = ShardClock & {
-  readonly openOriginalDst?: () => Result<ReadOriginalDestination>;
-};
-
-const thisMachine: ShardMachine = {
+const machineClock: ShardClock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
   originMs: Number(process.hrtime.bigint()) / 1e6 - performance.now(),
@@ -63,14 +61,20 @@ const thisMachine: ShardMachine = {
 export async function startShard(
   start: WorkerStart,
   post: (message: ToMain) => void,
-  machine: ShardMachine = thisMachine,
+  clock: ShardClock = machineClock,
+  openReader: () => Result<ReadOriginalDestination> = openOriginalDst,
 ): Promise<RunningShard> {
-  const running = new Running(start, post, machine);
+  const running = new Running(start, post, { clock, openReader });
   for (const snapshot of start.snapshots) running.take(snapshot);
   const listeners = await running.open(start.settings.listeners);
   post({ kind: "listening", listeners });
   return running;
 }
+
+type Machine = {
+  readonly clock: ShardClock;
+  readonly openReader: () => Result<ReadOriginalDestination>;
+};
 
 class Running implements RunningShard {
   readonly drained: Promise<void>;
@@ -78,16 +82,16 @@ class Running implements RunningShard {
   readonly #post: (message: ToMain) => void;
   readonly #finished: () => void;
   readonly #report: NodeJS.Timeout;
-  readonly #graceTimer: Timer = new Timer(() => this.#abort());
   readonly #doors: MeshDoor[] = [];
   readonly #listeners: Listener[] = [];
+  #drain: Drain | undefined;
   #identity: IdentitySnapshot | undefined;
   #lines: LineWriter | undefined;
 
   constructor(
     { settings, counters, rateLimits, decisionPrefix }: WorkerStart,
     post: (message: ToMain) => void,
-    clock: ShardMachine,
+    { clock, openReader }: Machine,
   ) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.drained = promise;
@@ -112,16 +116,15 @@ class Running implements RunningShard {
       ),
       decisions: new Decisions(decisionPrefix),
       accessLog: this.#accessLog(settings.accessLog, counts),
-      readOriginal: readerOf(settings, clock.openOriginalDst ?? openOriginalDst),
+      readOriginal: readerOf(settings, openReader),
     });
-    this.#shard.onConnectionGone = () => this.#endIfEmpty();
     this.#report = setInterval(() => this.#reportNow(), reportEveryMs).unref();
   }
 
   take(message: ToWorker): void {
     if (message.kind === "identity") this.#renew(message);
     else if (message.kind === "keys") this.#takeKeys(message);
-    else if (message.kind === "drain") this.#drain(message.graceMs);
+    else if (message.kind === "drain") this.#drain ??= this.#beginDrain(message);
     else if (message.kind === "ask-decision") this.#tell(message);
     else this.#shard.tables.take(message);
   }
@@ -160,7 +163,10 @@ class Running implements RunningShard {
 
   #hasRoom(accepted: AcceptedSocket): boolean {
     const open = this.#listeners.reduce((sum, { openCount }) => sum + openCount, 0);
-    if (open <= this.#shard.limits.maxConnections) return true;
+    if (open <= this.#shard.limits.maxConnections) {
+      this.#drain?.noteAccepted();
+      return true;
+    }
     this.#shard.countRefusal("connection limit");
     accepted.destroy();
     return false;
@@ -200,28 +206,17 @@ class Running implements RunningShard {
     if (targets.length > 0) this.#post({ kind: "used", targets });
   }
 
-  #drain(graceMs: number): void {
+  #beginDrain(limits: DrainLimits): Drain {
+    return new Drain({
+      shard: this.#shard,
+      listeners: this.#listeners,
+      limits,
+      onOver: (report) => this.#end(report),
+    });
+  }
+
+  #end(report: DrainReport): void {
     const shard = this.#shard;
-    if (shard.draining) return;
-    shard.draining = true;
-    for (const listener of this.#listeners) listener.close();
-    for (const connection of shard.connections) connection.drain();
-    shard.wheel.arm(this.#graceTimer, graceMs);
-    this.#endIfEmpty();
-  }
-
-  #endIfEmpty(): void {
-    if (this.#shard.draining && this.#shard.connections.size === 0) this.#end(0);
-  }
-
-  #abort(): void {
-    const { connections } = this.#shard;
-    this.#end([...connections].filter((connection) => connection.isBusy).length);
-  }
-
-  #end(aborted: number): void {
-    const shard = this.#shard;
-    shard.onConnectionGone = () => {};
     for (const listener of this.#listeners) listener.destroyAll();
     shard.tables.close();
     shard.mirrors.close();
@@ -229,7 +224,7 @@ class Running implements RunningShard {
     shard.wheel.stop();
     clearInterval(this.#report);
     this.#lines?.close();
-    this.#post({ kind: "drained", aborted });
+    this.#post({ kind: "drained", ...report });
     this.#finished();
   }
 }

@@ -5,7 +5,14 @@
 import { hash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Fields } from "../codec/header-list.ts";
-import { type Claims, findTokenFault, noToken, type TokenCheck } from "../core/decide/token.ts";
+import {
+  type Claims,
+  findTokenFault,
+  noToken,
+  severalTokens,
+  type TokenCheck,
+  tokenIn,
+} from "../core/decide/token.ts";
 import { type KeySource, keySourceName, type TokenRule } from "../core/model/token.ts";
 import { parseKeySet, type TokenKey } from "../edge/jwt/key-set.ts";
 import { verifyToken } from "../edge/jwt/verify.ts";
@@ -27,8 +34,6 @@ type KeySet = {
 
 /** How soon the main thread is told again that keys are wanted; it reads them no oftener (sidecar/follow-keys.ts). */
 const wantedPauseMs = 10_000;
-
-const schemePrefix = /^bearer +/i;
 
 export class Tokens {
   /** Of the request that is being judged. */
@@ -100,33 +105,18 @@ export class Tokens {
     return set;
   }
 
-  /** Undefined: none was sent. Of several, nobody can say which one counts. */
   #tokenOf({ place }: TokenRule): string | undefined {
     const { fields } = this;
-    if (fields === undefined) return undefined;
-    if (place.in === "cookie") return cookieOf(fields, place.name);
-    const at = fields.find(place.name, 0);
-    if (at < 0) return undefined;
-    if (fields.find(place.name, at + 1) >= 0) return severalTokens;
-    const value = fields.value(at);
-    if (place.name !== "authorization") return value;
-    return schemePrefix.test(value) ? value.replace(schemePrefix, "") : undefined;
+    return fields === undefined
+      ? undefined
+      : tokenIn(place, valuesOf(fields, place.in === "cookie" ? "cookie" : place.name));
   }
 }
 
-/** No token has this form. */
-const severalTokens = " ";
-
-/** RFC 6265 §5.4: one Cookie field, but proxies of HTTP/2 split it. */
-function cookieOf(fields: Fields, name: string): string | undefined {
-  let found: string | undefined;
-  for (let at = fields.find("cookie", 0); at >= 0; at = fields.find("cookie", at + 1)) {
-    for (const pair of fields.value(at).split(";")) {
-      const equals = pair.indexOf("=");
-      if (equals < 0 || pair.slice(0, equals).trim() !== name) continue;
-      if (found !== undefined) return severalTokens;
-      found = pair.slice(equals + 1).trim();
-    }
+function valuesOf(fields: Fields, name: string): readonly string[] {
+  const values: string[] = [];
+  for (let at = fields.find(name, 0); at >= 0; at = fields.find(name, at + 1)) {
+    values.push(fields.value(at));
   }
-  return found;
+  return values;
 }

@@ -13,10 +13,11 @@ import type { Idle } from "./endpoints.ts";
 import type { Exchange, Target, TargetGroup } from "./exchange.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import { keepAliveMs } from "./keep-alive.ts";
-import { noteResponse } from "./outcome.ts";
+import { grpcOutcome, noteAnswered, noteLateStatus, noteResponse } from "./outcome.ts";
 import { type ErrorCode, rescue } from "./rescue.ts";
-import { writeInterimHead, writeResponseHead } from "./response-head.ts";
+import { passInterim, writeResponseHead } from "./response-head.ts";
 import type { Shard } from "./shard.ts";
+import { isRefused, resetCodeOf } from "./stream-reset.ts";
 import { Timer } from "./timer-wheel.ts";
 
 /** `drain`: the rest of a response comes that nobody wants, because its request is sent again. */
@@ -29,16 +30,15 @@ type Phase = "idle" | "head" | "body" | "drain" | "tunnel" | "closed";
 const maxDrainBytes: number = 64 * 1024;
 const maxDrainMs = 1_000;
 
-/** Interim responses of one exchange. 100 and a few 102 or 103 are normal; more is an endpoint gone wrong. */
-const maxInterim = 16;
-
 export type UpstreamOptions = {
   readonly shard: Shard;
   readonly wire: Wire;
   readonly target: Target;
-  readonly counts: ConnectionCounts;
+  readonly counts: Pick<ConnectionCounts, "opened" | "closed">;
   /** Sent in front of the first request. */
   readonly preface: Buffer | undefined;
+  /** Where it waits between requests. */
+  readonly idle: Upstream[];
 };
 
 export class Upstream implements WireOwner, Idle {
@@ -46,7 +46,8 @@ export class Upstream implements WireOwner, Idle {
   readonly head: ResponseHead = new ResponseHead();
   readonly #shard: Shard;
   readonly #wire: Wire;
-  readonly #counts: ConnectionCounts;
+  readonly #counts: UpstreamOptions["counts"];
+  readonly #idle: Upstream[];
   readonly #body: BodyReader = new BodyReader();
   readonly #held: HeldBytes = new HeldBytes();
   readonly #timer: Timer;
@@ -67,6 +68,8 @@ export class Upstream implements WireOwner, Idle {
   /** How long the endpoint keeps the connection after this response; told by its head. */
   #idleMs = 0;
   #drained = 0;
+  /** Whether the response was a success will show at its end. */
+  #isUncounted = false;
 
   constructor(options: UpstreamOptions) {
     this.#shard = options.shard;
@@ -74,6 +77,7 @@ export class Upstream implements WireOwner, Idle {
     this.target = options.target;
     this.#counts = options.counts;
     this.#preface = options.preface;
+    this.#idle = options.idle;
     this.#timer = new Timer(() => this.#leavePool());
     this.#wire.owner = this;
     this.#counts.opened();
@@ -88,6 +92,16 @@ export class Upstream implements WireOwner, Idle {
     return this.#blocked;
   }
 
+  /** Whether it is a stream of a connection that speaks HTTP/2. */
+  get isStream(): boolean {
+    return this.#wire.isStream === true;
+  }
+
+  /** What a response to a gRPC request has said of its success so far. */
+  get grpcStatus(): number | undefined {
+    return this.#wire.grpcStatus;
+  }
+
   /** Whether a request has been sent over it before, so that the other end may be about to close it. */
   get wasUsed(): boolean {
     return this.#served > 0;
@@ -96,6 +110,7 @@ export class Upstream implements WireOwner, Idle {
   /** Takes an exchange; what is sent next is its request. */
   begin(exchange: Exchange): void {
     this.#exchange = exchange;
+    this.#wire.awaitsStatus = exchange.rule?.retry?.policy.grpcCodes !== undefined;
     this.#group = exchange.group;
     this.#phase = "head";
     this.#answering = false;
@@ -182,7 +197,7 @@ export class Upstream implements WireOwner, Idle {
       case "head":
       case "drain":
       case "closed":
-        this.#lose();
+        this.#lose("");
         break;
       default:
         unreachable(this.#phase);
@@ -194,7 +209,7 @@ export class Upstream implements WireOwner, Idle {
     if (this.#phase === "tunnel" && code === "" && this.#ended)
       this.#exchange?.downstream.endTunnel();
     else if (this.#phase === "tunnel") this.#exchange?.downstream.abort();
-    else if (this.#phase !== "closed") this.#lose();
+    else if (this.#phase !== "closed") this.#lose(code);
     this.#phase = "closed";
     this.#endLoad();
     this.#held.clear();
@@ -212,11 +227,18 @@ export class Upstream implements WireOwner, Idle {
   /** The exchange does not want its response any more. */
   abandon(): void {
     this.#endLoad();
+    const resetCode = this.#exchange?.resetCode;
     if (this.#exchange !== undefined && this.#phase === "body") {
       this.#exchange.decision.responseBytes = this.#body.payloadBytes;
+      this.#settle(this.#exchange);
     }
     this.#exchange = undefined;
-    this.close();
+    if (resetCode === undefined) {
+      this.close();
+      return;
+    }
+    this.#phase = "closed";
+    this.#wire.reset(resetCode);
   }
 
   close(): void {
@@ -235,7 +257,7 @@ export class Upstream implements WireOwner, Idle {
 
   /** Waits in the pool for the next request, at most `idleMs`. */
   waitIdle(idleMs: number): void {
-    this.target.idle.push(this);
+    this.#idle.push(this);
     this.#shard.wheel.arm(this.#timer, idleMs);
   }
 
@@ -276,22 +298,10 @@ export class Upstream implements WireOwner, Idle {
     }
   }
 
-  /** RFC 9110 §15.2: interim responses are passed on, except to HTTP/1.0 clients, which do not know them. */
   #passInterim(exchange: Exchange): boolean {
-    exchange.interimCount++;
-    if (exchange.interimCount > maxInterim) {
-      this.#fail("bad-response", "the endpoint sent too many interim responses");
-      return false;
-    }
-    if (exchange.head.versionMinor === 0) return true;
-    exchange.guard?.touch();
-    const end = writeInterimHead(exchange, this.head);
-    if (end < 0) {
-      this.#fail("bad-response", "the head of the response is too long");
-      return false;
-    }
-    exchange.downstream.sendScratch(end);
-    return true;
+    const failure = passInterim(exchange, this.head);
+    if (failure !== "") this.#fail("bad-response", failure);
+    return failure === "";
   }
 
   /** The final head, and what came of the body along with it. */
@@ -308,7 +318,8 @@ export class Upstream implements WireOwner, Idle {
       this.#fail("bad-response", refusalOf(bodyEnd).reason);
       return;
     }
-    noteResponse(exchange, head);
+    const grpc = grpcOutcome(exchange, this);
+    noteResponse(exchange, head, grpc);
     this.#idleMs = keepAliveMs(head, shard.limits.poolIdleTimeoutMs);
     if (exchange.guard !== undefined && !exchange.answers.responded(exchange, head)) {
       this.#discard(exchange, bodyEnd, end);
@@ -317,15 +328,13 @@ export class Upstream implements WireOwner, Idle {
     if (head.bodyKind === BodyKind.close || !exchange.requestDone || shard.draining) {
       exchange.closes = true;
     }
-    const nowMs = shard.nowMs();
     const headEnd = writeResponseHead(exchange, this);
     if (headEnd < 0) {
       this.#fail("bad-response", "the head of the response is too long");
       return;
     }
-    exchange.route?.response(head.status, nowMs - exchange.startedMs);
-    exchange.decision.answered(head.status, nowMs);
-    exchange.responseStarted = true;
+    noteAnswered(exchange, head.status, grpc);
+    this.#isUncounted = grpc === "later";
     this.#phase = "body";
     const copied = Math.min(bodyEnd - after, shard.scratch.length - headEnd);
     if (copied > 0) bytes.copy(shard.scratch, headEnd, after, after + copied);
@@ -388,6 +397,7 @@ export class Upstream implements WireOwner, Idle {
     if (exchange === undefined) return;
     this.#endLoad();
     exchange.decision.responseBytes = this.#body.payloadBytes;
+    this.#settle(exchange);
     exchange.upstream = undefined;
     this.#exchange = undefined;
     this.#served++;
@@ -398,7 +408,7 @@ export class Upstream implements WireOwner, Idle {
   /** The connection waits for its next request, unless it is `unfit` for one. */
   #rest(unfit: boolean): void {
     const reusable = this.head.keepAlive && !unfit && !this.#ended && this.#idleMs > 0;
-    if (reusable && this.#shard.mayPool(this.target)) {
+    if (reusable && this.#shard.mayPool(this.target, this.#idle)) {
       this.#phase = "idle";
       this.waitIdle(this.#idleMs);
     } else {
@@ -412,16 +422,13 @@ export class Upstream implements WireOwner, Idle {
       this.#fail("bad-response", "the endpoint switched protocols without being asked");
       return;
     }
-    noteResponse(exchange, this.head);
+    noteResponse(exchange, this.head, "none");
     const headEnd = writeResponseHead(exchange, this);
     if (headEnd < 0) {
       this.#fail("bad-response", "the head of the response is too long");
       return;
     }
-    const nowMs = this.#shard.nowMs();
-    exchange.route?.response(this.head.status, nowMs - exchange.startedMs);
-    exchange.decision.answered(this.head.status, nowMs);
-    exchange.responseStarted = true;
+    noteAnswered(exchange, this.head.status, "none");
     this.#shard.wheel.disarm(exchange.deadline);
     exchange.guard?.answered();
     exchange.guard?.end();
@@ -433,15 +440,20 @@ export class Upstream implements WireOwner, Idle {
   }
 
   /** The connection ended while nothing of a response, or not all of its head, had come. */
-  #lose(): void {
+  #lose(closeCode: string): void {
     const exchange = this.#exchange;
     if (exchange === undefined) {
       this.#leavePool();
       return;
     }
-    const stale = this.wasUsed && !this.#answering;
+    // What the other end has not begun with may be sent again whatever it asks for.
+    const isRefusedStream = isRefused(closeCode);
+    const isSafe = exchange.isIdempotent || isRefusedStream;
+    const stale = (this.wasUsed || isRefusedStream) && !this.#answering && isSafe;
+    exchange.resetCode = resetCodeOf(closeCode);
     this.#exchange = undefined;
     exchange.upstream = undefined;
+    this.#settle(exchange);
     this.#endLoad();
     this.close();
     const code = "upstream-closed";
@@ -468,9 +480,14 @@ export class Upstream implements WireOwner, Idle {
   }
 
   #leavePool(): void {
-    const at = this.target.idle.indexOf(this);
-    if (at >= 0) this.target.idle.splice(at, 1);
+    const at = this.#idle.indexOf(this);
+    if (at >= 0) this.#idle.splice(at, 1);
     this.close();
+  }
+
+  #settle(exchange: Exchange): void {
+    if (this.#isUncounted) noteLateStatus(exchange, this.head.status, this.grpcStatus);
+    this.#isUncounted = false;
   }
 
   #endLoad(): void {

@@ -84,8 +84,7 @@ export function watchInbound(
   ): readonly [number, InboundFact][] =>
     Array.from(watches, ([port, watch]) => [port, { ...watch.fact(), isDeclared }]);
   return {
-    facts: () =>
-      new Map([...factsOf(declared, true), ...factsOf(undeclared.entries(), false)]),
+    facts: () => new Map([...factsOf(declared, true), ...factsOf(undeclared.entries(), false)]),
     want(port) {
       const known = declared.get(port) ?? undeclared.get(port);
       if (known === undefined) undeclared.set(port, watchPort(options, port));

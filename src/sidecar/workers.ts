@@ -15,10 +15,13 @@ import type { MetricFamily } from "../edge/telemetry/prometheus-text.ts";
 import { slotCapacity } from "../thread/counters.ts";
 import {
   type BoundListener,
+  type DrainLimits,
+  type DrainReport,
   type Snapshot,
   snapshotScope,
   type ToMain,
   type ToWorker,
+  type UnderWay,
   type WorkerSettings,
   type WorkerStart,
 } from "../thread/messages.ts";
@@ -26,7 +29,7 @@ import { rateLimitBytes } from "../thread/rate-limits.ts";
 import { DecisionDesk } from "./ask-decision.ts";
 import { CounterSums } from "./counter-sums.ts";
 import type { Publisher } from "./publish.ts";
-import { allowRestart, maxRestarts, restartWindowMs } from "./restart-limit.ts";
+import { allowRestart, maxRestarts, minLifeMs, restartWindowMs } from "./restart-limit.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** After the grace period a worker closes what is left by itself; one that does not get to it is ended. */
@@ -60,11 +63,11 @@ export type WorkerFacts = {
   readonly draining: boolean;
 };
 
-export type DrainReport = {
-  /** Requests that did not come to their end within the grace period. */
-  readonly aborted: number;
-  /** Workers that had to be ended. */
-  readonly cut: number;
+/** What the workers report, summed. */
+type DrainSummary = DrainReport & {
+  readonly tookMs: number;
+  /** Workers that had to be ended, or died meanwhile: nobody knows what that cut off. */
+  readonly workersCut: number;
 };
 
 type RunOptions = NonNullable<Parameters<Piscina["run"]>[1]>;
@@ -77,7 +80,8 @@ type Shard = {
   readonly applied: Map<string, number>;
   readonly ended: PromiseWithResolvers<void>;
   listeners: readonly BoundListener[];
-  aborted: number | undefined;
+  listensSinceMs: number | undefined;
+  report: DrainReport | undefined;
 };
 
 export class Workers implements Publisher {
@@ -171,20 +175,26 @@ export class Workers implements Publisher {
   }
 
   /** Lets the workers finish what they have begun. None is started again from here on. */
-  async drain(graceMs: number): Promise<DrainReport> {
+  async drain(limits: DrainLimits): Promise<DrainSummary> {
     this.#phase = "draining";
+    const { surroundings } = this.#options;
+    const startedMs = surroundings.nowMs();
     const shards = [...this.#shards.values()];
     const { promise: cut, resolve } = Promise.withResolvers<void>();
-    const callOff = this.#options.surroundings.timers.after(graceMs + drainMarginMs, resolve);
-    this.#post({ kind: "drain", graceMs });
+    const callOff = surroundings.timers.after(limits.graceMs + drainMarginMs, resolve);
+    this.#post({ kind: "drain", ...limits });
     await Promise.race([Promise.all(shards.map(({ ended }) => ended.promise)), cut]);
     callOff();
-    const report = {
-      aborted: shards.reduce((sum, { aborted = 0 }) => sum + aborted, 0),
-      cut: shards.filter(({ aborted }) => aborted === undefined).length,
-    };
+    const tookMs = Math.round(surroundings.nowMs() - startedMs);
+    const reports = shards.flatMap(({ report }) => (report === undefined ? [] : [report]));
     await this.close();
-    return report;
+    return {
+      waitedFor: sumOf(reports.map(({ waitedFor }) => waitedFor)),
+      accepted: reports.reduce((sum, { accepted }) => sum + accepted, 0),
+      cutOff: sumOf(reports.map(({ cutOff }) => cutOff)),
+      tookMs,
+      workersCut: shards.length - reports.length,
+    };
   }
 
   /** Ends all threads at once. */
@@ -214,7 +224,8 @@ export class Workers implements Publisher {
       applied: new Map(),
       ended: Promise.withResolvers(),
       listeners: [],
-      aborted: undefined,
+      listensSinceMs: undefined,
+      report: undefined,
     };
     const counters = new SharedArrayBuffer(slotCapacity * Float64Array.BYTES_PER_ELEMENT);
     this.#shards.set(index, shard);
@@ -258,9 +269,12 @@ export class Workers implements Publisher {
     }
   }
 
-  #restart({ index }: Shard, error: unknown): void {
+  #restart({ index, listensSinceMs }: Shard, error: unknown): void {
     const { log, surroundings } = this.#options;
-    const restarts = allowRestart(this.#recentRestarts, surroundings.nowMs());
+    const nowMs = surroundings.nowMs();
+    const hasServed = listensSinceMs !== undefined && nowMs - listensSinceMs >= minLifeMs;
+    const recent = this.#recentRestarts;
+    const restarts = hasServed ? recent : allowRestart(recent, nowMs);
     if (restarts === undefined) {
       log.error("worker_died", { shard: index, error, restart: false });
       log.error("workers_given_up", { restarts: maxRestarts, withinMs: restartWindowMs });
@@ -275,10 +289,11 @@ export class Workers implements Publisher {
   }
 
   #received(shard: Shard, message: ToMain): void {
-    const { log, onDiscover, onPortWanted, onUsed, onKeysWanted } = this.#options;
+    const { log, surroundings, onDiscover, onPortWanted, onUsed, onKeysWanted } = this.#options;
     switch (message.kind) {
       case "listening":
         shard.listeners = message.listeners;
+        shard.listensSinceMs = surroundings.nowMs();
         this.#started.add(shard.index);
         log.debug("worker_listening", { shard: shard.index, listeners: message.listeners });
         if (this.#started.size === this.#options.count) this.#allStarted.resolve();
@@ -310,12 +325,17 @@ export class Workers implements Publisher {
         log.warn(message.event, { shard: shard.index, ...message.fields });
         return;
       case "drained":
-        shard.aborted = message.aborted;
+        shard.report = message;
         return;
       default:
         unreachable(message);
     }
   }
+}
+
+function sumOf(all: readonly UnderWay[]): UnderWay {
+  const sum = (of: keyof UnderWay): number => all.reduce((total, one) => total + one[of], 0);
+  return { requests: sum("requests"), tunnels: sum("tunnels"), opaque: sum("opaque") };
 }
 
 /** The thread is there at once, so that the task has one to fail with. */

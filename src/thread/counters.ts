@@ -78,6 +78,11 @@ export const workerMetrics: Readonly<Record<WorkerMetric, MetricSpec>> = {
     help: "Inbound connections that are not read as HTTP and that no authorization admitted.",
     labels: ["server"],
   },
+  inbound_tcp_authz_audit_total: {
+    kind: "counter",
+    help: "Inbound connections that were let through by audit mode alone: they would be closed.",
+    labels: ["server"],
+  },
   inbound_tcp_authz_terminate_total: {
     kind: "counter",
     help: "Inbound connections that were closed because a later policy does not admit them.",
@@ -207,6 +212,7 @@ export type WorkerMetric =
   | "inbound_http_route_not_found_total"
   | "inbound_tcp_authz_allow_total"
   | "inbound_tcp_authz_deny_total"
+  | "inbound_tcp_authz_audit_total"
   | "inbound_tcp_authz_terminate_total"
   | "inbound_http_errors_total"
   | "inbound_tcp_errors_total"

@@ -69,8 +69,34 @@ export type ToWorker =
   | { readonly kind: "drop-inbound"; readonly port: number }
   /** What was decided as number `sequence`. The answer carries the same `ask`. */
   | { readonly kind: "ask-decision"; readonly ask: number; readonly sequence: number }
-  /** Stop accepting, answer with `Connection: close`, end when the last exchange is over or after `graceMs`. */
-  | { readonly kind: "drain"; readonly graceMs: number };
+  | ({ readonly kind: "drain" } & DrainLimits);
+
+/** How a shard ends: it goes on and says `Connection: close`, then accepts nothing new, then ends, whatever is left. */
+export type DrainLimits = {
+  /** All of it. */
+  readonly graceMs: number;
+  /** Nothing new is accepted from when nothing has come for so long. 0, as by default: from the beginning. */
+  readonly quietMs?: number;
+  /** Nothing new is accepted this long before the end in any case, and no longer than half of the whole. */
+  readonly refuseMs?: number;
+};
+
+/** What would be cut off by an end, by what a connection carries. */
+export type UnderWay = {
+  readonly requests: number;
+  readonly tunnels: number;
+  /** Connections that are not read. */
+  readonly opaque: number;
+};
+
+export type DrainReport = {
+  /** When it was told to drain. */
+  readonly waitedFor: UnderWay;
+  /** Connections since then. */
+  readonly accepted: number;
+  /** When its time was over. */
+  readonly cutOff: UnderWay;
+};
 
 export type ToMain =
   | { readonly kind: "listening"; readonly listeners: readonly BoundListener[] }
@@ -89,7 +115,7 @@ export type ToMain =
   /** For the log. The worker has limited how many there are. */
   | { readonly kind: "notice"; readonly event: NoticeEvent; readonly fields: NoticeFields }
   | { readonly kind: "decision"; readonly ask: number; readonly answer: DecisionAnswer }
-  | { readonly kind: "drained"; readonly aborted: number };
+  | ({ readonly kind: "drained" } & DrainReport);
 
 export type DecisionAnswer =
   | { readonly state: "found"; readonly report: DecisionReport }
@@ -106,8 +132,9 @@ export type NoticeEvent =
   | "inbound_connection_denied"
   /** It was admitted by an earlier policy. */
   | "inbound_connection_terminated"
-  /** It was let through by a policy in audit mode; nobody admits it. */
-  | "inbound_request_audited";
+  /** They were let through by a policy in audit mode; nobody admits them. */
+  | "inbound_request_audited"
+  | "inbound_connection_audited";
 
 export type NoticeFields = Readonly<Record<string, string | number>>;
 
@@ -180,7 +207,7 @@ export type WorkerSettings = {
 };
 
 /** Transparent mode: the kernel is asked where each connection was going. */
-export type RedirectSettings = {
+type RedirectSettings = {
   /** False: where the kernel cannot be asked, connections are taken as not redirected. */
   readonly isRequired: boolean;
   /** Addresses of this pod in canonical text, the only ones that inbound connections may have been going to. Empty: any. */

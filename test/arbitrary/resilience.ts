@@ -84,19 +84,26 @@ export const anySession: fc.Arbitrary<SessionPersistence> = fc.oneof(
 
 const maxConsecutiveFailures = fc.constantFrom(0, 1, 7);
 
-export const anyAccrual: fc.Arbitrary<FailureAccrual> = fc.oneof(
-  fc.record({
-    maxConsecutiveFailures,
-    successRateThreshold: fc.constant(0),
-    decayMs: fc.constant(defaultAccrualDecayMs),
-    minRequests: fc.constant(defaultAccrualMinRequests),
-    backoff,
-  }),
-  fc.record({
-    maxConsecutiveFailures,
-    successRateThreshold: fc.constantFrom(0.1, 0.8, 1),
-    decayMs: fc.constantFrom(10, 10_000),
-    minRequests: fc.constantFrom(0, 5, 1_000_000),
-    backoff,
-  }),
-);
+const patient = fc.constantFrom({}, { honorsRetryAfter: true } as const);
+
+export const anyAccrual: fc.Arbitrary<FailureAccrual> = fc
+  .tuple(
+    fc.oneof(
+      fc.record({
+        maxConsecutiveFailures,
+        successRateThreshold: fc.constant(0),
+        decayMs: fc.constant(defaultAccrualDecayMs),
+        minRequests: fc.constant(defaultAccrualMinRequests),
+        backoff,
+      }),
+      fc.record({
+        maxConsecutiveFailures,
+        successRateThreshold: fc.constantFrom(0.1, 0.8, 1),
+        decayMs: fc.constantFrom(10, 10_000),
+        minRequests: fc.constantFrom(0, 5, 1_000_000),
+        backoff,
+      }),
+    ),
+    patient,
+  )
+  .map(([accrual, also]) => ({ ...accrual, ...also }));

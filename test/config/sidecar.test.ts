@@ -56,7 +56,7 @@ test("readSidecarConfig() needs few variables and has a default for every other"
     inboundForwards: [],
     workers: 4,
     clusterDomain: "cluster.local",
-    shutdownGraceMs: 120_000,
+    shutdown: { graceMs: 120_000, quietMs: 5_000, refuseMs: 10_000 },
     discoveryIdleMs: 90_000,
     limits: defaultLimits,
     logLevel: "info",

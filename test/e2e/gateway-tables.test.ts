@@ -4,6 +4,17 @@
  */
 import test from "ava";
 import {
+  atSection,
+  backends,
+  besideSection,
+  durations,
+  fieldManifests,
+  imports,
+  origins,
+  sessionSpellings,
+  slips,
+} from "./gateway-field-rows.ts";
+import {
   cors,
   manifests,
   matching,
@@ -16,13 +27,17 @@ import {
   ties,
 } from "./gateway-rows.ts";
 import { judge, type Row, TableMesh } from "./table-mesh.ts";
+import { eventually } from "./test-mesh.ts";
 
 for (const workers of [1, 3]) {
   const with_ = `with ${workers} worker${workers === 1 ? "" : "s"}`;
   let tables: TableMesh;
 
   test.before(async () => {
-    tables = await TableMesh.start(originNames, workers, manifests);
+    tables = await TableMesh.start(originNames, workers, (portOf) => [
+      ...manifests(portOf),
+      ...fieldManifests(portOf),
+    ]);
     const mood = tables.origins.get("mood");
     const headed = tables.origins.get("headed");
     if (mood === undefined || headed === undefined) throw new Error("An origin is missing");
@@ -62,6 +77,14 @@ for (const workers of [1, 3]) {
   table("cross-origin requests", "cors", cors.rows);
   table("what cannot be sent on", "status", statuses.rows);
 
+  table("origins of cross-origin requests", "origins", origins);
+  table("durations", "durations", durations);
+  table("backends and direct responses", "backends", backends);
+  table("a route for a port by its name", "section", atSection);
+  table("a route for a port by its name leaves the others alone", "section:8080", besideSection);
+  table("a rule with a slip refuses its own requests", "slip", slips);
+  table("a route with one parent of somebody else", "imported", imports);
+
   table("header modifiers", "headers", [
     {
       ask: "/",
@@ -97,6 +120,62 @@ for (const workers of [1, 3]) {
     { ask: "/hang/try", status: 504 },
     { ask: "/late", body: "late" },
   ]);
+
+  test.serial(`a backend that is not there is a 500 for its share, ${with_}`, async (t) => {
+    const found: number[] = [];
+    for (let i = 0; i < 100; i++) {
+      const answers = await tables.ask("GET /share HTTP/1.1\r\nHost: backends\r\n\r\n");
+      found.push(...answers.map(({ status }) => status));
+    }
+    const refused = found.filter((status) => status === 500).length;
+    t.is(found.filter((status) => status === 200).length, 200 - refused);
+    // 200 requests, of which a quarter is refused; six standard deviations either way.
+    t.true(refused > 50 - 37 && refused < 50 + 37, `${refused} of 200`);
+  });
+
+  test.serial(`a Service without its last route is itself again, ${with_}`, async (t) => {
+    const statusOf = async (path: string): Promise<readonly number[]> => {
+      const answers = await tables.ask(`GET ${path} HTTP/1.1\r\nHost: fleeting\r\n\r\n`);
+      return answers.map(({ status }) => status);
+    };
+    const until = async (path: string, wanted: number): Promise<void> => {
+      const isWanted = (found: readonly number[]): boolean => found.every((one) => one === wanted);
+      t.true(isWanted((await eventually(() => statusOf(path), isWanted, 10_000)).value));
+    };
+    await until("/one", 200);
+    t.deepEqual(
+      [await statusOf("/two"), await statusOf("/three")],
+      [
+        [200, 200],
+        [404, 404],
+      ],
+    );
+    tables.remove("name: fleeting-one,");
+    await until("/one", 404);
+    t.deepEqual(
+      [await statusOf("/two"), await statusOf("/three")],
+      [
+        [200, 200],
+        [404, 404],
+      ],
+    );
+    tables.remove("name: fleeting-two,");
+    await until("/three", 200);
+    await until("/one", 200);
+  });
+
+  test.serial(`every spelling of sessions, ${with_}`, async (t) => {
+    for (const { path, header, says } of sessionSpellings) {
+      const [first] = await tables.ask(`GET ${path} HTTP/1.1\r\nHost: spelled\r\n\r\n`);
+      const value = first.headers.get(header) ?? "";
+      t.regex(value, says, path);
+      const session =
+        header === "set-cookie" ? `Cookie: ${value.split(";")[0]}` : `${header}: ${value}`;
+      const has = { "x-origin": first.headers.get("x-origin") };
+      const row = { ask: path, headers: `${session}\r\n`, has };
+      await judge(t, tables, "spelled", [row, row, row]);
+    }
+  });
 
   test.serial(`retries, ${with_}`, async (t) => {
     const seen = tables.origins.get("mood")?.seen ?? [];

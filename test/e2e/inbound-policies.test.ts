@@ -152,3 +152,17 @@ test.serial("a rate limit holds across the workers, and says when to come again"
   const passed = answers.filter((out) => out.startsWith("HTTP/1.1 200")).length;
   t.true(passed <= 2 + seconds, `${passed} in ${seconds} s`);
 });
+
+test.serial("a rate limit that is edited into a bad one does not vanish", async (t) => {
+  const open = object("AuthorizationPolicy", "tried", {
+    targetRef,
+    requiredAuthenticationRefs: [],
+  });
+  const bad = { targetRef, total: { requestsPerSecond: 0 } };
+  put("audit.yaml", server, open, object("HTTPLocalRateLimitPolicy", "limit", bad));
+  const is = (status: number) => (out: string) => out.startsWith(`HTTP/1.1 ${status}`);
+  const refused = await eventually(() => ask(), is(500), promptMs);
+  t.regex(refused.value, /HTTPLocalRateLimitPolicy demo\/limit cannot be read/);
+  put("audit.yaml", server, open);
+  t.true(is(200)((await eventually(() => ask(), is(200), promptMs)).value));
+});

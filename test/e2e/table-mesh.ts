@@ -66,6 +66,7 @@ ${rules.map((rule) => `    - ${rule}\n`).join("")}`;
 
 export class TableMesh implements AsyncDisposable {
   readonly origins: ReadonlyMap<string, EchoOrigin>;
+  #texts: readonly string[];
   readonly #plane: ControlPlane;
   readonly #sidecar: SidecarProcess;
   readonly #port: number;
@@ -74,12 +75,14 @@ export class TableMesh implements AsyncDisposable {
   private constructor(
     origins: ReadonlyMap<string, EchoOrigin>,
     parts: {
+      readonly texts: readonly string[];
       readonly plane: ControlPlane;
       readonly sidecar: SidecarProcess;
       readonly port: number;
     },
   ) {
     this.origins = origins;
+    this.#texts = parts.texts;
     this.#plane = parts.plane;
     this.#sidecar = parts.sidecar;
     this.#port = parts.port;
@@ -98,7 +101,18 @@ export class TableMesh implements AsyncDisposable {
     publish(plane, texts);
     const sidecar = SidecarProcess.start(plane, { env: { WEFT_WORKERS: String(workers) } });
     const { outbound } = await sidecar.ready();
-    return new TableMesh(origins, { plane, sidecar, port: Number(outbound.split(":").at(-1)) });
+    return new TableMesh(origins, {
+      texts,
+      plane,
+      sidecar,
+      port: Number(outbound.split(":").at(-1)),
+    });
+  }
+
+  /** Takes manifests away whose text has `words`. */
+  remove(words: string): void {
+    this.#texts = this.#texts.filter((text) => !text.includes(words));
+    publish(this.#plane, this.#texts);
   }
 
   client(): Promise<RawClient> {
@@ -163,6 +177,8 @@ export async function judge(
     for (const response of await mesh.ask(request)) {
       t.is(response.status, status, `${what}: ${response.head}`);
       if (body !== undefined) t.is(response.body, body, what);
+      // Of 503 there are also those of a backend.
+      if ([500, 502, 504].includes(status)) t.truthy(response.headers.get("l5d-proxy-error"), what);
       for (const [name, value] of Object.entries(has)) {
         t.is(response.headers.get(name), value, `${what}: ${name}`);
       }

@@ -268,7 +268,15 @@ test("explain() names conditions of policies that are near, and refused document
     severity: "refused",
   } as const;
   const content = readContent(smallMesh, dangling);
-  const world = makeWorld(content, settings, [report, { ...report, severity: "ignored" }]);
+  const unserved = {
+    ...report,
+    object: "XBackend",
+    path: "",
+    reason: "why",
+    severity: "unserved",
+  } as const;
+  const ignored = { ...report, severity: "ignored" } as const;
+  const world = makeWorld(content, settings, [report, unserved, ignored]);
   const { conditions, refusedDocuments } = ask(world, "/read");
   t.like(conditions[0], {
     object: "AuthorizationPolicy demo/a-admits",
@@ -277,6 +285,7 @@ test("explain() names conditions of policies that are near, and refused document
   });
   t.deepEqual(refusedDocuments, [
     "a.yaml, document 2, line 7: HTTPRoute demo/x: spec: is required",
+    "a.yaml, document 2, line 7: XBackend: why",
   ]);
 });
 
@@ -341,4 +350,29 @@ test("explain() complains of a ServiceProfile of the client's namespace", (t) =>
     object: "ServiceProfile clients/a.demo.svc.cluster.local",
     type: "PartiallyInvalid",
   });
+});
+
+const calls = `---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: { name: calls, namespace: demo }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: a, port: 8080 }]
+  rules:
+    - backendRefs: [{ name: a, port: 8080 }]
+    - { matches: [{ method: { service: shop.Cart } }], backendRefs: [{ name: b, port: 8080 }] }
+`;
+
+test("explain() follows a call of gRPC by its path, and names what a GRPCRoute puts aside", (t) => {
+  const world = worldOf(smallMesh, calls, route("r", "a", `[{ ${toB} }]`));
+  const { verdict, outbound } = ask(world, "POST /shop.Cart/Add");
+  t.like(verdict.fates[0], { kind: "backend", by: "Service demo/b:8080" });
+  t.like(outbound?.winner, { route: "GRPCRoute demo/calls", rule: 1, criterion: "rpc-service" });
+  t.deepEqual(outbound?.setAside, [
+    {
+      route: "HTTPRoute demo/r",
+      reason: "a GRPCRoute of the same parent comes before every HTTPRoute",
+    },
+  ]);
+  t.like(ask(world, "GET /").verdict.fates[0], { status: 404 });
 });

@@ -1,6 +1,8 @@
 /** A shard of the data plane in the test's own thread, driven by the messages that a main thread would send. */
 import { setImmediate } from "node:timers/promises";
 import { defaultLimits } from "../../src/config/sidecar.ts";
+import { ok } from "../../src/core/std/result.ts";
+import type { ReadOriginalDestination } from "../../src/edge/net/original-dst.ts";
 import { type RunningShard, type ShardClock, startShard } from "../../src/proxy/start-shard.ts";
 import { slotCapacity } from "../../src/thread/counters.ts";
 import type {
@@ -18,12 +20,14 @@ export type ShardInTestOptions = {
   readonly listeners?: readonly ListenerSettings[];
   readonly forwards?: readonly ForwardSettings[];
   readonly limits?: Partial<WorkerLimits>;
-  readonly settings?: Partial<Pick<WorkerSettings, "decisionHeader">>;
+  readonly settings?: Partial<Pick<WorkerSettings, "decisionHeader" | "redirect">>;
   readonly snapshots?: readonly ToWorker[];
   /** What shards of one sidecar share. */
   readonly rateLimits?: SharedArrayBuffer;
   /** In place of the machine's. */
   readonly clock?: ShardClock;
+  /** Where connections are said to have been going, by whoever opened them. */
+  readonly readOriginal?: ReadOriginalDestination;
 };
 
 const outboundListener: ListenerSettings = { kind: "outbound", host: "127.0.0.1", port: 0 };
@@ -36,6 +40,7 @@ export class ShardInTest implements AsyncDisposable {
 
   static async start(options: ShardInTestOptions = {}): Promise<ShardInTest> {
     const test = new ShardInTest();
+    const { readOriginal } = options;
     const { listeners = [outboundListener], forwards = [], limits = {}, snapshots = [] } = options;
     test.#shard = await startShard(
       {
@@ -49,6 +54,7 @@ export class ShardInTest implements AsyncDisposable {
           limits: { ...defaultLimits, ...limits },
           decisionHeader: "errors",
           accessLog: "off",
+          ...(readOriginal === undefined ? {} : { redirect: { isRequired: true, podIps: [] } }),
           ...options.settings,
         },
         decisionPrefix: "test",
@@ -61,6 +67,7 @@ export class ShardInTest implements AsyncDisposable {
         test.#wake();
       },
       options.clock,
+      readOriginal === undefined ? undefined : () => ok(readOriginal),
     );
     return test;
   }

@@ -2,7 +2,6 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { identityName } from "../../src/core/model/identity.ts";
 import { signServiceAccountToken } from "../../src/edge/x509/token-signer.ts";
 import { must } from "./command.ts";
@@ -17,7 +16,25 @@ const trustDomain = "cluster.local";
 const controlNamespace = "weft";
 const tokenAudience = "identity.l5d.io";
 const tokenLifetimeSeconds = 3_600;
-const relay = fileURLToPath(new URL("control-relay.ts", import.meta.url));
+
+function controlName(serviceAccount: string): string {
+  return identityName({
+    serviceAccount,
+    namespace: controlNamespace,
+    controlNamespace,
+    trustDomain,
+  });
+}
+
+/** Sidecars come from other pods, so the control plane proves to them who it is. */
+const names = { policy: controlName("weft-policy"), identity: controlName("weft-identity") };
+
+/** Settings that both processes of the control plane share. */
+const controlSettings = {
+  WEFT_IDENTITY_TRUST_DOMAIN: trustDomain,
+  WEFT_CONTROL_NAMESPACE: controlNamespace,
+  WEFT_ADMIN_LISTEN_ADDR: "[::]:9990",
+};
 
 export type SidecarOptions = {
   /** Explicit mode, ports of the application: it listens on 127.0.0.1, the sidecar on the pod's address. */
@@ -32,8 +49,8 @@ export class TestNetnsMesh implements AsyncDisposable {
   /** Faults of the network are put between these and others. */
   readonly policyPod: Pod;
   readonly identityPod: Pod;
-  readonly policy: Running;
   readonly identity: Running;
+  #policy: Running | undefined;
   readonly #tokenKey: KeyObject;
 
   private constructor(
@@ -46,23 +63,18 @@ export class TestNetnsMesh implements AsyncDisposable {
     this.identityPod = pods.identity;
     this.#tokenKey = tokenKey;
     const { folder } = node;
-    const shared = {
-      WEFT_IDENTITY_TRUST_DOMAIN: trustDomain,
-      WEFT_CONTROL_NAMESPACE: controlNamespace,
-      WEFT_ADMIN_LISTEN_ADDR: "[::]:9990",
-    };
     this.identity = pods.identity.start("root", [...weft, "identity"], {
-      ...shared,
+      ...controlSettings,
+      WEFT_IDENTITY_LOCAL_NAME: names.identity,
       WEFT_IDENTITY_LISTEN_ADDR: `[::]:${ports.identity}`,
       WEFT_IDENTITY_ISSUER_DIR: path.join(folder, "issuer"),
       WEFT_IDENTITY_TOKEN_KEYS_FILE: path.join(folder, "signer.pub"),
     });
-    const source = `files:${path.join(folder, "policy")}`;
-    this.policy = pods.policy.start("root", [...weft, "policy", "--source", source], {
-      ...shared,
-      WEFT_POLICY_LISTEN_ADDR: `[::]:${ports.policy}`,
-      WEFT_DESTINATION_LISTEN_ADDR: `[::]:${ports.destination}`,
-    });
+  }
+
+  get policy(): Running {
+    if (this.#policy === undefined) throw new Error("The policy service was not started");
+    return this.#policy;
   }
 
   static async start(): Promise<TestNetnsMesh> {
@@ -77,11 +89,23 @@ export class TestNetnsMesh implements AsyncDisposable {
     mesh.declare("namespace", [
       { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } },
     ]);
-    await Promise.all([mesh.policy.untilSays(/"serving"/), mesh.identity.untilSays(/"serving"/)]);
-    // The CA's folder is its own; sidecars of other users are given the certificate, as a ConfigMap gives it to pods.
+    await mesh.identity.untilSays(/"serving"/);
+    // The CA's folder is its own; others are given the certificate, as a ConfigMap gives it to pods.
     const anchors = await must("cat", [path.join(node.folder, "issuer", "ca.crt")]);
     writeFileSync(path.join(node.folder, "anchors.pem"), anchors);
+    await mesh.#startPolicy();
     return mesh;
+  }
+
+  async #startPolicy(): Promise<void> {
+    const source = `files:${path.join(this.node.folder, "policy")}`;
+    this.#policy = this.policyPod.start("root", [...weft, "policy", "--source", source], {
+      ...controlSettings,
+      ...this.#certifiedAs("weft-policy", controlNamespace),
+      WEFT_POLICY_LISTEN_ADDR: `[::]:${ports.policy}`,
+      WEFT_DESTINATION_LISTEN_ADDR: `[::]:${ports.destination}`,
+    });
+    await this.#policy.untilSays(/"serving"/);
   }
 
   /** Writes resources into a file of the policy folder, all at once. */
@@ -108,30 +132,27 @@ export class TestNetnsMesh implements AsyncDisposable {
     return added;
   }
 
+  /** Other endpoints from now on, of IPv4. */
+  async setEndpoints(name: string, pods: readonly Pod[]): Promise<void> {
+    await this.node.setEndpoints(name, pods);
+    const service = this.node.services.find((one) => one.name === name);
+    if (service !== undefined) this.declare(`service-${name}`, serviceResources(service, [4]));
+  }
+
   /** The sidecar of a pod. Resolves when `weft await` says so. */
   async startSidecar(pod: Pod, options: SidecarOptions = {}): Promise<Running> {
     const { forwards = [], isTransparent = false, env = {} } = options;
-    const { folder } = this.node;
-    const relayed = [
-      `${this.policyPod.ip4}:${ports.policy}`,
-      `${this.policyPod.ip4}:${ports.destination}`,
-      `${this.identityPod.ip4}:${ports.identity}`,
-    ];
-    await pod.start("sidecar", [process.execPath, relay, ...relayed]).untilSays(/relaying/);
     if (isTransparent) {
       const rules = await pod.init();
       if (rules.code !== 0) throw new Error(`No redirect rules for ${pod.name}: ${rules.err}`);
     }
-    const tokenFile = path.join(folder, `${pod.name}.jwt`);
-    writeFileSync(tokenFile, this.#token(pod));
     const sidecar = pod.start("sidecar", [...weft, "sidecar"], {
-      WEFT_POLICY_SVC_ADDR: `127.0.0.1:${ports.policy}`,
-      WEFT_DESTINATION_SVC_ADDR: `127.0.0.1:${ports.destination}`,
-      WEFT_IDENTITY_SVC_ADDR: `127.0.0.1:${ports.identity}`,
+      ...this.#certifiedAs(pod.name, namespace),
+      WEFT_POLICY_SVC_ADDR: `${this.policyPod.ip4}:${ports.policy}`,
+      WEFT_POLICY_SVC_NAME: names.policy,
+      WEFT_DESTINATION_SVC_ADDR: `${this.policyPod.ip4}:${ports.destination}`,
+      WEFT_DESTINATION_SVC_NAME: names.policy,
       WEFT_POLICY_WORKLOAD: JSON.stringify({ ns: namespace, pod: pod.name }),
-      WEFT_IDENTITY_LOCAL_NAME: podIdentity(pod),
-      WEFT_IDENTITY_TRUST_ANCHORS_FILE: path.join(folder, "anchors.pem"),
-      WEFT_IDENTITY_TOKEN_FILE: tokenFile,
       WEFT_INBOUND_FORWARDS: forwards
         .map((port) => `${pod.ip4}:${port}=127.0.0.1:${port}`)
         .join(","),
@@ -148,15 +169,31 @@ export class TestNetnsMesh implements AsyncDisposable {
     return sidecar;
   }
 
-  #token(pod: Pod): string {
-    return signServiceAccountToken({
+  /** Settings of a process that has itself certified. */
+  #certifiedAs(serviceAccount: string, ofNamespace: string): Readonly<Record<string, string>> {
+    const { folder } = this.node;
+    const token = signServiceAccountToken({
       key: this.#tokenKey,
-      namespace,
-      serviceAccount: pod.name,
+      namespace: ofNamespace,
+      serviceAccount,
       audience: tokenAudience,
       lifetimeSeconds: tokenLifetimeSeconds,
       nowSeconds: Math.floor(Date.now() / 1_000),
     });
+    const tokenFile = path.join(folder, `${serviceAccount}.jwt`);
+    writeFileSync(tokenFile, token);
+    return {
+      WEFT_IDENTITY_LOCAL_NAME: identityName({
+        serviceAccount,
+        namespace: ofNamespace,
+        controlNamespace,
+        trustDomain,
+      }),
+      WEFT_IDENTITY_TOKEN_FILE: tokenFile,
+      WEFT_IDENTITY_SVC_ADDR: `${this.identityPod.ip4}:${ports.identity}`,
+      WEFT_IDENTITY_SVC_NAME: names.identity,
+      WEFT_IDENTITY_TRUST_ANCHORS_FILE: path.join(folder, "anchors.pem"),
+    };
   }
 
   [Symbol.asyncDispose](): Promise<void> {

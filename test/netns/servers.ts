@@ -49,7 +49,12 @@ export async function startMariaDb(pod: Pod, folder: string, port: number): Prom
   ]);
   const options = [`--datadir=${data}`, `--socket=${data}/socket`, `--port=${port}`];
   const server = pod.start("root", [
-    ...as("mysql", ["mariadbd", "--no-defaults", "--bind-address=::", "--skip-name-resolve"]),
+    ...as("mysql", [
+      "mariadbd",
+      "--no-defaults",
+      "--bind-address=0.0.0.0,::",
+      "--skip-name-resolve",
+    ]),
     ...[...options, `--pid-file=${data}/pid`],
   ]);
   await server.untilSays(/ready for connections/);
@@ -81,7 +86,7 @@ require("node:net").createServer({ allowHalfOpen: true }, (socket) => {
   socket.on("error", () => {});
 }).listen(${port}, "::", () => console.log("listening"));`;
 
-/** RFC 6455, server's side: takes the handshake, and says back what comes in one short frame. */
+/** RFC 6455, server's side: takes the handshake, and says back what comes in one short frame, the end included. */
 const webSocketServer = (port: number): string => `
 const { createHash } = require("node:crypto");
 require("node:http").createServer().on("upgrade", (request, socket) => {
@@ -91,7 +96,7 @@ require("node:http").createServer().on("upgrade", (request, socket) => {
   socket.on("data", (frame) => {
     const text = Buffer.from(frame.subarray(6).map((byte, at) => byte ^ frame[2 + (at % 4)]));
     if ((frame[0] & 15) === 1) socket.write(Buffer.concat([Buffer.from([0x81, text.length]), text]));
-    else socket.end();
+    else socket.end(Buffer.from([0x88, 0]));
   });
   socket.on("error", () => {});
 }).listen(${port}, "::", () => console.log("listening"));`;

@@ -133,6 +133,10 @@ function conditionTakes(condition: RequestCondition, request: RequestData): Answ
   switch (condition.kind) {
     case "path":
       return takesWhole(condition.pattern, request.path);
+    case "rpc-service":
+      return takesWhole(condition.pattern, request.path.split("/").slice(1, -1).join("/"));
+    case "rpc-method":
+      return takesWhole(condition.pattern, request.path.split("/").at(-1) ?? "");
     case "method":
       return answer(condition.method === request.method);
     case "not":

@@ -305,3 +305,34 @@ test("an endpoint that fails is penalized where the policy says so", async (t) =
   for (let i = 0; i < 30; i++) await client.send(get).response();
   t.true(bad.count() <= 1, `${bad.count()} requests`);
 });
+
+test("Retry-After keeps an endpoint out for longer where the policy honours it", async (t) => {
+  for (const [honoured, pauseMs] of [
+    [{ honorsRetryAfter: true }, 5_000],
+    [{}, 1_000],
+  ] as const) {
+    const clock = new HandClock();
+    await using origin = await RawOrigin.start((socket, soFar) => {
+      if (soFar.endsWith("\r\n\r\n")) {
+        socket.write("HTTP/1.1 503 Busy\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n");
+      }
+    });
+    const count = (): number => origin.received.split("GET").length - 1;
+    await using shard = await ShardInTest.start({
+      clock,
+      limits: { failFastTimeoutMs: 0 },
+      snapshots: [
+        endpointSnapshot("a", endpoint(origin.port)),
+        outboundSnapshot({ ...routed(everything), accrual: { ...accrual, ...honoured } }),
+      ],
+    });
+    using client = await RawClient.open(shard.port());
+    for (let i = 0; i < 3; i++) await client.send(get).response();
+    clock.pass(pauseMs - 1);
+    await client.send(get).response();
+    t.is(count(), 3);
+    clock.pass(1);
+    await client.send(get).response();
+    t.is(count(), 4);
+  }
+});

@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
 import test from "ava";
 import { writeTransportHeader } from "../../src/codec/transport-header.ts";
+import { defaultMeta } from "../../src/core/model/meta.ts";
 import type { InboundTable } from "../../src/core/table/inbound.ts";
 import { contextOptions, transportProtocol } from "../../src/edge/net/mesh-tls.ts";
 import { TestCa } from "../harness/certificates.ts";
@@ -311,6 +312,24 @@ test("admitOpaque() closes a connection that no authorization admits, and says w
   t.regex(String(notice.fields["reason"]), /127\.0\.0\.1 without mutual TLS does not meet/);
 });
 
+test("admitOpaque() counts and tells whom audit mode alone admits", async (t) => {
+  await using origin = await echo();
+  const audit = { ...authorization("audit", anybody), meta: defaultMeta("audit") };
+  const authorizations = [authorization("tried", identities("frontend.demo.id")), audit];
+  await using shard = await sidecarOf(
+    origin.port,
+    serverTable({ protocol: "opaque", authorizations }),
+  );
+  using client = await RawClient.open(shard.port());
+  client.send("one");
+  await client.until((text) => text === "one");
+  t.is(shard.count("inbound_tcp_authz_audit_total", { srv_name: "web" }), 1);
+  t.is(shard.count("inbound_tcp_authz_deny_total"), 0);
+  const notice = await shard.message("notice");
+  t.is(notice.event, "inbound_connection_audited");
+  t.regex(String(notice.fields["reason"]), /without mutual TLS does not meet .*tried/);
+});
+
 test("acceptInbound() holds opaque bytes until the policy of the port comes", async (t) => {
   await using origin = await echo();
   await using shard = await sidecarOf(origin.port, undefined);
@@ -443,7 +462,7 @@ test("OpaqueConnection is waited for when the shard drains, and no longer than t
   clock.pass(1_000);
   await shard.drained();
   await client.closed();
-  t.is((await shard.message("drained")).aborted, 1);
+  t.is((await shard.message("drained")).cutOff.opaque, 1);
 });
 
 test("acceptInbound() answers a client with a bare connection", async (t) => {

@@ -201,12 +201,25 @@ test("dial() sends nothing in plain text when the server speaks no TLS", async (
   t.false(origin.received.includes("Host"));
 });
 
-test("forward() answers 503 while there is no certificate to prove who we are", async (t) => {
+test("forward() answers 503 when no certificate comes in time to prove who we are", async (t) => {
   await using origin = await RawOrigin.start(() => {});
   await using client = await frontendSidecar(origin.port, []);
   using app = await RawClient.open(client.port());
   t.is((await app.send(get).response()).status, 503);
   t.is(origin.sockets.length, 0);
+});
+
+test("forward() waits for the first certificate to prove who we are", async (t) => {
+  await using origin = await EchoOrigin.start("app");
+  await using server = await webSidecar(origin.port);
+  await using client = await frontendSidecar(server.port(), []);
+  using app = await RawClient.open(client.port());
+  app.send("POST /early HTTP/1.1\r\nHost: web\r\nContent-Length: 4\r\n\r\nbo");
+  await client.until(() => client.count("tcp_open_connections", { peer: "src" }) === 1);
+  client.take(frontend);
+  app.send("dy");
+  t.is((await app.response()).body, "app POST /early");
+  t.is(origin.seen.at(-1)?.body, "body");
 });
 
 const badClients = test.macro({

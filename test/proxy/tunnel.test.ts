@@ -349,7 +349,7 @@ test("a drain waits for a tunnel, and ends it with the grace period", async (t) 
   clock.pass(2_000);
   await shard.drained();
   await client.closed();
-  t.is((await shard.message("drained")).aborted, 1);
+  t.is((await shard.message("drained")).cutOff.tunnels, 1);
 });
 
 test("a tunnel passes 16 MiB both ways at once through ends that read slowly", async (t) => {

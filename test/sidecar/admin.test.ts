@@ -144,7 +144,7 @@ test("/ready names what is missing, and answers 200 when nothing is", async (t) 
   t.is((await rig.ask("/live")).status, 200);
   await rig.ready();
   t.deepEqual(await rig.ask("/ready"), { status: 200, body: "ready\n", type: before.type });
-  const draining = rig.sidecar.view.workers.drain(0);
+  const draining = rig.sidecar.view.workers.drain({ graceMs: 0 });
   t.regex((await rig.ask("/ready")).body, /shutting down/);
   await draining;
 });

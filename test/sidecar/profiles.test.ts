@@ -223,3 +223,60 @@ test("sweep() lets go of the profile together with its target", async (t) => {
   await rig.until(() => rig.plane.watching("profile", a) === 0);
   t.is(rig.discovery.facts().size, 0);
 });
+
+const pod = "10.244.0.9:8080";
+const podEndpoint = {
+  ip: "10.244.0.9",
+  port: 8080,
+  weight: 1,
+  tls: { identity: "pod.demo.id", serverName: "pod.demo.id" },
+  inboundPort: 4143,
+  hint: "none",
+  labels: {},
+} as const;
+
+test("Discovery forwards to an address without a policy as its profile says, and not before", async (t) => {
+  await using rig = await Rig.start();
+  rig.plane.setProfile(a, noProfile);
+  rig.plane.setOutbound(pod, undefined);
+  rig.discover(pod);
+  await rig.until(() => rig.discovery.facts().get(pod)?.stream.state === "refused");
+  t.deepEqual(rig.publisher.published, []);
+  rig.plane.setProfile(pod, { ...noProfile, endpoint: podEndpoint });
+  const { answer } = await rig.next(pod);
+  const table = answer.kind === "policy" ? answer.table : undefined;
+  t.is(table?.protocol, "detect");
+  t.deepEqual(table?.backends, [
+    {
+      meta: { type: "default", name: "endpoint" },
+      dispatch: { kind: "forward", endpoint: podEndpoint },
+    },
+  ]);
+  rig.plane.setProfile(pod, { ...noProfile, endpoint: podEndpoint, opaque: true });
+  const { answer: opaque } = await rig.next(pod);
+  t.is(opaque.kind === "policy" ? opaque.table.protocol : "", "opaque");
+});
+
+test("Discovery forwards to an address that neither service knows, as it is", async (t) => {
+  await using rig = await Rig.start();
+  rig.plane.setProfile(pod, grpcFailure(grpcCode.notFound, "no such address"));
+  rig.plane.setOutbound(pod, undefined);
+  rig.discover(pod);
+  const { answer } = await rig.next(pod);
+  const [backend] = answer.kind === "policy" ? answer.table.backends : [];
+  t.deepEqual(backend?.meta, { type: "default", name: "fallback" });
+  t.deepEqual(backend?.dispatch, {
+    kind: "forward",
+    endpoint: { ...podEndpoint, tls: undefined, inboundPort: 0 },
+  });
+});
+
+test("Discovery forwards neither to an address of loopback nor to a name", async (t) => {
+  await using rig = await Rig.start();
+  for (const target of ["127.0.0.1:80", a]) {
+    rig.plane.setOutbound(target, undefined);
+    rig.plane.setProfile(target, noProfile);
+    rig.discover(target);
+    t.is((await rig.next(target)).answer.kind, "unknown", target);
+  }
+});

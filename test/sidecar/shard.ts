@@ -14,6 +14,8 @@ const open = 2;
 /** What the shard asks for on the command `discover`. */
 export const discovered = "backend-a.demo.svc.cluster.local:8080";
 
+const nothing = { requests: 0, tunnels: 0, opaque: 0 };
+
 export async function runShard(start: ShardStart): Promise<void> {
   const { port, shard, settings } = start;
   const slots = new Float64Array(start.counters);
@@ -34,7 +36,12 @@ export async function runShard(start: ShardStart): Promise<void> {
       case "drain":
         for (const server of servers) server.close();
         for (const socket of sockets) socket.destroy();
-        post({ kind: "drained", aborted: sockets.size });
+        post({
+          kind: "drained",
+          waitedFor: nothing,
+          accepted: 0,
+          cutOff: { ...nothing, opaque: sockets.size },
+        });
         port.close();
         ended.resolve();
         return;

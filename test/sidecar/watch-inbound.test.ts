@@ -20,13 +20,14 @@ class Rig implements AsyncDisposable {
   readonly watches: InboundWatches;
   readonly #service: ControlService;
 
-  constructor(plane: ControlPlane, ports: readonly number[]) {
+  constructor(plane: ControlPlane, ports: readonly number[], maxUndeclared?: number) {
     this.plane = plane;
     const { clock: surroundings, publisher, log } = this;
     this.#service = new ControlService("policy", openChannel(plane.address("policy")), log);
     const workload = '{"ns":"demo","pod":"backend-a-1"}';
     const options = { service: this.#service, surroundings, publisher, log, workload };
-    this.watches = watchInbound(options, ports);
+    const limit = maxUndeclared === undefined ? {} : { maxUndeclared };
+    this.watches = watchInbound({ ...options, ...limit }, ports);
     this.clock.advance(0);
   }
 
@@ -120,4 +121,26 @@ test("watchInbound() keeps the last policy while the service is away", async (t)
   await startAgain();
   await rig.until(() => rig.watches.facts().get(8080)?.stream.state === "connected", 100);
   t.true(admitsAnyone(await rig.publisher.next("inbound")));
+});
+
+test("watchInbound() watches a port that nobody declared once a client came for it, and once only", async (t) => {
+  await using rig = await start(8080);
+  rig.plane.setInbound(9090, inboundFor(everybody()));
+  for (let at = 0; at < 3; at++) rig.watches.want(9090);
+  rig.watches.want(8080);
+  rig.clock.advance(0);
+  t.true(admitsAnyone(await rig.publisher.next("inbound", ({ port }) => port === 9090)));
+  const facts = rig.watches.facts();
+  t.deepEqual([...facts.keys()], [8080, 9090]);
+  t.deepEqual([facts.get(8080)?.isDeclared, facts.get(9090)?.isDeclared], [true, false]);
+});
+
+test("watchInbound() lets go of what was wanted first when clients come for too many ports", async (t) => {
+  await using rig = new Rig(await ControlPlane.start(), [8080], 2);
+  for (const port of [1, 2, 3]) rig.watches.want(port);
+  t.is((await rig.publisher.next("drop-inbound")).port, 1);
+  t.deepEqual(
+    [...rig.watches.facts().keys()].toSorted((x, y) => x - y),
+    [2, 3, 8080],
+  );
 });

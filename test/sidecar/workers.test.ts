@@ -95,13 +95,17 @@ test("Workers counts a series that a worker announced in its last message", asyn
 test("Workers gives up after too many restarts in a minute", async (t) => {
   await using pool = await startPool({ count: 1 });
   const { workers, log } = pool;
-  for (let time = 1; time <= maxRestarts; time++) {
+  let hasGivenUp = false;
+  void workers.gaveUp.then(() => {
+    hasGivenUp = true;
+  });
+  // On a slow machine one may live long enough not to count.
+  for (let time = 1; !hasGivenUp; time++) {
     workers.dropOutbound("throw 0");
-    await until(() => workers.facts().restarts === time && workers.facts().listening === 1);
+    const isUpAgain = () => workers.facts().restarts === time && workers.facts().listening === 1;
+    await until(() => hasGivenUp || isUpAgain());
   }
-  workers.dropOutbound("throw 0");
-  await workers.gaveUp;
-  t.is(workers.facts().restarts, maxRestarts);
+  t.true(workers.facts().restarts >= maxRestarts);
   t.is(workers.facts().listening, 0);
   t.true(log.text().includes("workers_given_up"));
 });
@@ -114,11 +118,18 @@ test("Workers passes on what workers ask for", async (t) => {
   t.deepEqual(asked, [discovered]);
 });
 
+const nothing = { requests: 0, tunnels: 0, opaque: 0 };
+
 test("drain() ends every worker, reports what was aborted, and starts nothing again", async (t) => {
   await using pool = await startPool({ count: 2 });
   const { workers, port } = pool;
   await using clients = await connectToEach(port, 2);
-  t.deepEqual(await workers.drain(1_000), { aborted: clients.count, cut: 0 });
+  t.like(await workers.drain({ graceMs: 1_000 }), {
+    waitedFor: nothing,
+    accepted: 0,
+    cutOff: { ...nothing, opaque: clients.count },
+    workersCut: 0,
+  });
   t.is(workers.facts().restarts, 0);
   const refused = connect(port, "127.0.0.1");
   const [error] = await once(refused, "error");
@@ -127,7 +138,7 @@ test("drain() ends every worker, reports what was aborted, and starts nothing ag
 
 test("drain() cuts a worker that does not come to an end", async (t) => {
   await using pool = await startPool({ count: 1, module: "./stubborn-shard.ts" });
-  t.deepEqual(await pool.workers.drain(0), { aborted: 0, cut: 1 });
+  t.like(await pool.workers.drain({ graceMs: 0 }), { cutOff: nothing, workersCut: 1 });
 });
 
 test("Workers gives up when the data plane cannot be loaded", async (t) => {

@@ -5,6 +5,7 @@
  * State is a Float64Array that the caller owns, `accrualSlots` numbers for each endpoint; `at` is the index of the endpoint. All zero is closed.
  */
 import type { FailureAccrual } from "../model/accrual.ts";
+import { grpcCode } from "../model/grpc-status.ts";
 import { backoffMs } from "./backoff.ts";
 
 export const accrualSlots = 7;
@@ -24,10 +25,14 @@ const probing = 2;
 /** `limited` is 429: the endpoint is well but has too much to do, which counts for the success rate alone. */
 export type AccrualAnswer = "success" | "limited" | "failure";
 
-/** Linkerd's default classification. Undefined: there was no response. */
-export function accrualAnswer(status: number | undefined): AccrualAnswer {
+/** UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, INTERNAL, UNAVAILABLE and DATA_LOSS. */
+const failedGrpc: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
+
+/** Linkerd's default classification. Undefined: there was no response, or it says nothing of gRPC. */
+export function accrualAnswer(status: number | undefined, grpcStatus?: number): AccrualAnswer {
   if (status === undefined || status >= 500) return "failure";
-  return status === 429 ? "limited" : "success";
+  if (grpcStatus !== undefined && failedGrpc.has(grpcStatus)) return "failure";
+  return status === 429 || grpcStatus === grpcCode.resourceExhausted ? "limited" : "success";
 }
 
 export type AccrualResult = {
@@ -36,7 +41,7 @@ export type AccrualResult = {
   readonly probe: boolean;
   readonly nowMs: number;
   readonly random01: number;
-  /** What the response asked for; an open breaker stays open as long, up to the longest pause of the policy. */
+  /** What the response asked for. Where the policy honours it, an open breaker stays open as long, up to the policy's longest pause. */
   readonly retryAfterMs: number | undefined;
 };
 
@@ -134,14 +139,14 @@ function isTripped(policy: FailureAccrual, state: Float64Array, at: number): boo
 }
 
 function trip(
-  { backoff }: FailureAccrual,
+  { backoff, honorsRetryAfter }: FailureAccrual,
   state: Float64Array,
   at: number,
   { nowMs, random01, retryAfterMs }: AccrualResult,
 ): void {
   const slot = at * accrualSlots;
   const trips = state[slot + tripsSlot] ?? 0;
-  const asked = Math.min(retryAfterMs ?? 0, backoff.maxMs);
+  const asked = honorsRetryAfter === true ? Math.min(retryAfterMs ?? 0, backoff.maxMs) : 0;
   startAccrual(state, at);
   state[slot + phaseSlot] = open;
   state[slot + tripsSlot] = trips + 1;

@@ -2,6 +2,7 @@
 import { describeMeta } from "../model/meta.ts";
 import type { InboundTable } from "../table/inbound.ts";
 import { describeObstacle, findObstacle, notAdmitted, type Obstacle, type Peer } from "./admit.ts";
+import { noToken, type TokenCheck } from "./token.ts";
 
 export type AdmissionView = {
   readonly authorization: string;
@@ -13,15 +14,20 @@ export type AdmissionView = {
   readonly text: string;
 };
 
+type Admitting = {
+  readonly peer: Peer;
+  readonly admitted?: number;
+  readonly check?: TokenCheck;
+};
+
 /**
  * `candidates` are indices into `table.authorizations` (`table.admits[route]` or `table.admitsConnection`), in the order in which they are tried.
- * `admitted` is the one that is known to have admitted the client; else those that ask for a token do not, because nobody has one here.
+ * `admitted` is the one that is known to have admitted the client; else those that ask for a token are asked by `check`, for which nobody has one where it is left out.
  */
 export function explainAdmission(
   { authorizations }: InboundTable,
   candidates: readonly number[],
-  peer: Peer,
-  admitted: number = notAdmitted,
+  { peer, admitted = notAdmitted, check = noToken }: Admitting,
 ): readonly AdmissionView[] {
   return candidates.map((candidate) => {
     const authorization = authorizations[candidate];
@@ -39,8 +45,8 @@ export function explainAdmission(
     return {
       authorization: name,
       isAudit,
-      obstacle: findObstacle(authorization, peer) ?? "",
-      text: describeObstacle(authorization, peer),
+      obstacle: findObstacle(authorization, peer, check) ?? "",
+      text: describeObstacle(authorization, peer, check),
     };
   });
 }

@@ -160,7 +160,7 @@ function admissionPart({ policy, found, admitted, peer }: DecisionFacts): readon
   if (policy?.direction !== "inbound" || admitted === undefined) return [];
   const { table } = policy;
   const rule = table.http.rules[table.http.entries[found ?? noRoute]?.rule ?? -1];
-  return explainAdmission(table, table.admits[rule?.route ?? -1] ?? [], peer, admitted);
+  return explainAdmission(table, table.admits[rule?.route ?? -1] ?? [], { peer, admitted });
 }
 
 type RulePart = Pick<DecisionReport, "filters" | "timeouts" | "retryLimit" | "backend">;

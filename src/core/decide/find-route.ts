@@ -303,7 +303,7 @@ function judgePattern(loaded: LoadedRoutes, pattern: number, value: string): num
   return compiled.test(value) ? yes : no;
 }
 
-function hostTakes(hosts: readonly HostMatch[], authority: string): boolean {
+export function hostTakes(hosts: readonly HostMatch[], authority: string): boolean {
   const host = hostOf(authority);
   return hosts.some(({ kind, value }) =>
     kind === "exact"

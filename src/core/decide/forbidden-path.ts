@@ -1,6 +1,7 @@
 /** Whether a client is admitted however the application reads the path of its request. */
+import { toFieldText } from "../std/field.ts";
 import type { InboundTable } from "../table/inbound.ts";
-import { admitRequest, notAdmitted, type Peer } from "./admit.ts";
+import { admitRequest, maxDenialText, notAdmitted, type Peer } from "./admit.ts";
 import { findRoute, type LoadedRoutes, noRoute, type RequestView } from "./find-route.ts";
 import { otherPaths } from "./other-paths.ts";
 import type { TokenCheck } from "./token.ts";
@@ -12,6 +13,17 @@ export type PathQuestion = {
   readonly peer: Peer;
   readonly check: TokenCheck;
 };
+
+/** Whether somebody wrote routes, so that it matters how a path is read. */
+export function hasNamedRoutes({ http }: InboundTable): boolean {
+  return http.routes.some(({ meta }) => meta.type !== "default");
+}
+
+/** For people, safe for a header. */
+export function describeForbiddenPath(path: string): string {
+  const reason = `the path may be read as ${JSON.stringify(path)}, which the client may not ask for`;
+  return toFieldText(reason, maxDenialText);
+}
 
 /** `found`: what the path as it was sent leads to. Undefined: admitted; else a path that the client may not ask for. */
 export function forbiddenPath(question: PathQuestion, found: number): string | undefined {

@@ -6,6 +6,7 @@
  * whatever says more is one that was left behind long ago.
  */
 import type { RateLimit } from "../model/rate-limit.ts";
+import type { InboundTable } from "../table/inbound.ts";
 import type { Peer } from "./admit.ts";
 
 const secondUs = 1_000_000;
@@ -36,4 +37,11 @@ export function clientRate(limit: RateLimit, { identity }: Pick<Peer, "identity"
     }
   }
   return limit.identityPerSecond;
+}
+
+/** The kubelet ends a pod that does not answer it, so that a limit on its probes would add to the load it is against. */
+export function isLimited({ rateLimit, http }: InboundTable, route: number): boolean {
+  const meta = http.routes[route]?.meta;
+  const isProbe = meta?.type === "default" && meta.name === "probe";
+  return rateLimit !== undefined && !isProbe;
 }

@@ -1,5 +1,5 @@
 /** Whether the claims of a token fit a rule. That its signature holds is known by then; nothing of an answer quotes the token. */
-import type { ClaimRule, TokenRule } from "../model/token.ts";
+import type { ClaimRule, TokenPlace, TokenRule } from "../model/token.ts";
 
 /** How far the clock of who made a token may be from ours (RFC 7519 §4.1.4: "usually no more than a few minutes"). */
 export const tokenLeewaySeconds = 60;
@@ -48,4 +48,30 @@ function holdsAny(claim: unknown, values: readonly string[]): boolean {
 
 function isScalar(value: unknown): value is string | number | boolean {
   return typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+}
+
+/** No token has this form: more than one was sent, and nobody can say which one counts. */
+export const severalTokens = " ";
+
+const schemePrefix = /^bearer +/i;
+
+/** `values` of the header where the token stands, one for each field. Undefined: none was sent. */
+export function tokenIn(place: TokenPlace, values: readonly string[]): string | undefined {
+  if (place.in === "cookie") return cookieIn(place.name, values);
+  const [value, ...more] = values;
+  if (more.length > 0) return severalTokens;
+  if (value === undefined || place.name !== "authorization") return value;
+  return schemePrefix.test(value) ? value.replace(schemePrefix, "") : undefined;
+}
+
+/** RFC 6265 §5.4: one Cookie field, but proxies of HTTP/2 split it. */
+function cookieIn(name: string, values: readonly string[]): string | undefined {
+  let found: string | undefined;
+  for (const pair of values.flatMap((value) => value.split(";"))) {
+    const equals = pair.indexOf("=");
+    if (equals < 0 || pair.slice(0, equals).trim() !== name) continue;
+    if (found !== undefined) return severalTokens;
+    found = pair.slice(equals + 1).trim();
+  }
+  return found;
 }

@@ -9,6 +9,8 @@ export type FailureAccrual = {
   readonly decayMs: number;
   readonly minRequests: number;
   readonly backoff: Backoff;
+  /** Retry-After of the response that takes it out makes the pause longer, up to the longest of `backoff`. */
+  readonly honorsRetryAfter?: true;
 };
 
 /** Linkerd's: a second to a minute, up to half as much again. */

@@ -18,7 +18,9 @@ export function forwardPolicy(
   const endpoint = profile?.endpoint ?? plainEndpoint(ip, port);
   const backends = {
     kind: "first-available",
-    backends: [{ backend: { meta, dispatch: { kind: "forward", endpoint } }, filters: [], weight: 1 }],
+    backends: [
+      { backend: { meta, dispatch: { kind: "forward", endpoint } }, filters: [], weight: 1 },
+    ],
   } as const;
   const rule = {
     matches: [everyRequest],

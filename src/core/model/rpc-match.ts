@@ -2,7 +2,14 @@
  * A match of a gRPC route as one of requests: a call is a POST to `/service/method` (gRPC over HTTP/2, "Requests"). So gRPC routes are looked up, explained and
  * authorized as all others are.
  */
-import type { HttpMatch, PathMatch, RequestCondition, RpcMatch, RpcName, ValueMatch } from "./match.ts";
+import type {
+  HttpMatch,
+  PathMatch,
+  RequestCondition,
+  RpcMatch,
+  RpcName,
+  ValueMatch,
+} from "./match.ts";
 
 export const everyRpc: RpcMatch = {
   service: { kind: "any", value: "" },

@@ -42,7 +42,7 @@ export function readAccrual(annotations: Annotations): FailureAccrual | undefine
   const successRateThreshold = annotations.ratio(names.threshold, thresholdRange);
   const decayMs = annotations.durationMs(names.window, { min: minWindowMs });
   const minRequests = annotations.integer(names.minRequests, requestsRange);
-  annotations.flag(names.honorRetryAfter);
+  const honorsRetryAfter = annotations.flag(names.honorRetryAfter) === true;
   if (mode !== undefined && mode !== "consecutive" && mode !== "unified") {
     annotations.refuse(names.mode, '"consecutive" or "unified"');
   }
@@ -53,6 +53,7 @@ export function readAccrual(annotations: Annotations): FailureAccrual | undefine
     decayMs: defaultAccrualDecayMs,
     minRequests: defaultAccrualMinRequests,
     backoff,
+    ...(honorsRetryAfter ? { honorsRetryAfter } : {}),
   };
   if (mode === "consecutive") return consecutive;
   return {
@@ -94,9 +95,4 @@ export function readLoad(annotations: Annotations): PeakEwma {
       decayMs: defaultLoadPenalty.decayMs,
     },
   };
-}
-
-/** What is understood and changes nothing, for the status. */
-export function unusedBalancerAnnotations(annotations: Annotations): readonly string[] {
-  return annotations.flag(names.honorRetryAfter) === true ? [names.honorRetryAfter] : [];
 }

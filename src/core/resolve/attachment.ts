@@ -13,7 +13,7 @@ import { objectName, referenceKey, type Store } from "./store.ts";
 
 const routeKinds = ["GRPCRoute", "HTTPRoute", "TLSRoute", "TCPRoute"] as const;
 
-export type RouteKind = (typeof routeKinds)[number];
+type RouteKind = (typeof routeKinds)[number];
 
 /** What a route attaches to: a port of a Service or of an EgressNetwork, or a Server, which is one port. */
 export type Parent = {
@@ -45,16 +45,14 @@ export function routesAt(store: Store, parent: Parent, namespace: string): Attac
   const takes = (cargo: Cargo) => (route: RequestRoute | StreamRoute) =>
     route.meta.namespace === namespace &&
     route.parentRefs.some(
-      (ref) =>
-        isFor(parent, ref) && refusalOfParent(store, ref, namespace, cargo) === undefined,
+      (ref) => isFor(parent, ref) && refusalOfParent(store, ref, namespace, cargo) === undefined,
     );
   // Opaque bytes hold no requests.
   const known = isOpaquePort(parent.port) ? [] : (store.routes.get(key) ?? []);
   const requests = known.filter(takes("requests"));
   const streams = (store.streamRoutes.get(key) ?? []).filter(takes("connections"));
   const broken = (store.broken.routes.get(key) ?? []).filter(
-    (route) =>
-      route.namespace === namespace && parentsOf(route).some((ref) => isFor(parent, ref)),
+    (route) => route.namespace === namespace && parentsOf(route).some((ref) => isFor(parent, ref)),
   );
   const present = new Set<string>([...requests, ...streams, ...broken].map(({ kind }) => kind));
   const kind = routeKinds.find((one) => present.has(one));

@@ -58,7 +58,9 @@ function narrowest(
 function prefixFor(networks: readonly NetworkExcept[] | undefined, ip: Ip): number | undefined {
   if (networks === undefined) return 0;
   const prefixes = networks
-    .filter(({ cidr, except }) => cidrContains(cidr, ip) && !except.some((one) => cidrContains(one, ip)))
+    .filter(
+      ({ cidr, except }) => cidrContains(cidr, ip) && !except.some((one) => cidrContains(one, ip)),
+    )
     .map(({ cidr }) => cidr.prefix);
   return prefixes.length === 0 ? undefined : Math.max(...prefixes);
 }
@@ -69,7 +71,9 @@ export function overlapOf(
   { networks = [] }: EgressNetwork,
 ): string | undefined {
   const overlaps = networks.some(({ cidr, except }) =>
-    clusterNetworks.some((inside) => meet(cidr, inside) && !except.some((one) => covers(one, inside))),
+    clusterNetworks.some(
+      (inside) => meet(cidr, inside) && !except.some((one) => covers(one, inside)),
+    ),
   );
   return overlaps ? "networks overlap with clusterNetworks" : undefined;
 }

@@ -15,7 +15,7 @@ import { objectName, type Store } from "./store.ts";
 import { annotations, controlPlaneLabel, listsPort } from "./workload.ts";
 
 /** Linkerd's weight for an endpoint that nothing speaks for or against. */
-export const plainWeight = 10_000;
+const plainWeight = 10_000;
 
 /** Linkerd's inbound port, where a sidecar reads transport headers. */
 const defaultInboundPort = 4143;

@@ -7,20 +7,15 @@ import type {
   ValueMatch,
 } from "../model/match.ts";
 import { matchOfRpc } from "../model/rpc-match.ts";
-import type {
-  GrpcMethodMatch,
-  HttpPathMatch,
-  HttpRouteMatch,
-  HttpValueMatch,
+import {
+  everyValue,
+  type GrpcMethodMatch,
+  type HttpPathMatch,
+  type HttpRouteMatch,
+  type HttpValueMatch,
 } from "../resource/http-match.ts";
 import { type Converted, type Problem, unsupported } from "./problem.ts";
 import type { ResolveSettings } from "./settings.ts";
-
-/**
- * Stands in for a regular expression that cannot be used. The rule it belongs to answers 500, so taking every value keeps
- * the place of the match in the order of precedence and lets no request slip to a rule that ranks below.
- */
-const everyValue = "(?s).*";
 
 const pathKinds: Readonly<Record<HttpPathMatch["type"], PathMatch["kind"]>> = {
   Exact: "exact",

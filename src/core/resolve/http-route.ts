@@ -121,7 +121,8 @@ function resolveOutboundRule(
   at: number,
 ): Converted<OutboundHttpRule> {
   const { context, wishes } = within;
-  const matches = matchesOf(context.settings, rule);
+  const meant = rule.state === "broken" ? (rule.matches ?? rule.cover) : rule.matches;
+  const matches = resolveMatches(context.settings, meant);
   const isGrpc = within.route.kind === "GRPCRoute";
   const refuse = (fatal: readonly Problem[], others: readonly Problem[]) => ({
     value: asKind(isGrpc, refusingRule(matches.value, answerWith500(joinMessages(fatal)))),
@@ -130,7 +131,11 @@ function resolveOutboundRule(
   if (rule.state === "broken") {
     return refuse([...matches.problems, unsupported(describeFaults(rule.faults))], []);
   }
-  const filters = resolveFilters(backendContext(within.context, within.route.meta.namespace), rule.filters, "rule");
+  const filters = resolveFilters(
+    backendContext(within.context, within.route.meta.namespace),
+    rule.filters,
+    "rule",
+  );
   const incompatible = directResponseProblem(rule.filters, rule.backendRefs.length > 0);
   const target = resolveTarget(within, rule);
   const session = sessionOf(within, target.services, rule, at);
@@ -212,9 +217,7 @@ export function plainRule(context: OutboundContext, backends: Distribution): Out
       budget: resolveBudget(store, services),
     }),
     session:
-      inherited === undefined
-        ? undefined
-        : resolveSession(inherited, describeMeta(itself.meta)),
+      inherited === undefined ? undefined : resolveSession(inherited, describeMeta(itself.meta)),
   };
 }
 

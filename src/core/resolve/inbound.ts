@@ -28,7 +28,7 @@ import { resolveInboundRule } from "./http-route.ts";
 import { metaOf, metaOfBroken } from "./object-meta.ts";
 import { readsRequests } from "./parent.ts";
 import { answerWith500 } from "./problem.ts";
-import { resolveRateLimit } from "./rate-limit.ts";
+import { findBrokenRateLimit, resolveRateLimit } from "./rate-limit.ts";
 import { findServer } from "./server.ts";
 import type { Resolution, ResolveSettings } from "./settings.ts";
 import { findBroken, objectName, referenceKey, type Store } from "./store.ts";
@@ -136,7 +136,7 @@ function ofServer(context: Context, server: Server): InboundPolicy {
       ...accessAuthorizations(settings, gate.access),
     ],
     routes: readsRequests(server)
-      ? withProbes(context, routesOf({ ...context, gate }, server))
+      ? withProbes(context, limitedRoutesOf({ ...context, gate }, server))
       : [],
     ...(rateLimit === undefined ? {} : { rateLimit }),
   };
@@ -160,6 +160,19 @@ function gateOf(access: AccessPolicy, { isEnforced, isAudited }: Grants): Gate {
 }
 
 type ServerContext = Context & { readonly gate: Gate };
+
+/** While the limit of a Server cannot be read, whom its policies admit is answered with 500, and the others as ever. */
+function limitedRoutesOf(context: ServerContext, server: Server): readonly InboundHttpRoute[] {
+  const routes = routesOf(context, server);
+  const limit = findBrokenRateLimit(context.store, server);
+  if (limit === undefined) return routes;
+  const filters = [answerWith500(describeBroken(limit))];
+  if (routes.length === 0) return [catchAll(filters)];
+  return routes.map((route) => ({
+    ...route,
+    rules: route.rules.map((rule) => ({ ...rule, filters })),
+  }));
+}
 
 function routesOf(context: ServerContext, server: Server): readonly InboundHttpRoute[] {
   const { store } = context;

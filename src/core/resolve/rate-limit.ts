@@ -1,5 +1,6 @@
 /** Which HTTPLocalRateLimitPolicy holds for a Server. */
 import type { RateLimit } from "../model/rate-limit.ts";
+import type { BrokenResource } from "../resource/broken.ts";
 import type { RateLimitPolicy } from "../resource/rate-limit-policy.ts";
 import type { Server } from "../resource/server.ts";
 import { identityOf } from "./authorization.ts";
@@ -34,6 +35,19 @@ export function resolveRateLimit(
       identities: clients.map(({ namespace, name }) => identityOf(settings, namespace, name)),
     })),
   };
+}
+
+/** One that cannot be read may have been low, so that nothing passes where no other is in force. */
+export function findBrokenRateLimit(store: Store, server: Server): BrokenResource | undefined {
+  if (!readsRequests(server) || findRateLimit(store, server) !== undefined) return undefined;
+  const { group, kind, meta } = server;
+  const key = referenceKey({ group, kind, namespace: meta.namespace, name: meta.name });
+  return store.broken.all.find(
+    ({ kind: broken, namespace, scope }) =>
+      broken === "HTTPLocalRateLimitPolicy" &&
+      namespace === meta.namespace &&
+      (scope?.type !== "target" || referenceKey(scope.targetRef) === key),
+  );
 }
 
 /** Linkerd's reasons. */

@@ -3,7 +3,7 @@ import type { FailureAccrual } from "../model/accrual.ts";
 import type { PeakEwma } from "../model/backend.ts";
 import type { Service } from "../resource/service.ts";
 import type { Fault } from "../std/result.ts";
-import { readAccrual, readLoad, unusedBalancerAnnotations } from "./accrual.ts";
+import { readAccrual, readLoad } from "./accrual.ts";
 import { Annotations } from "./annotation.ts";
 import { type RetryWishes, readRetryWishes } from "./retry.ts";
 import { readTimeoutWishes, type TimeoutWishes } from "./timeouts.ts";
@@ -15,8 +15,6 @@ export type ServiceWishes = {
   readonly load: PeakEwma;
   /** What cannot be read is not in force; the Service's status says so. */
   readonly faults: readonly Fault[];
-  /** Annotations that are understood and change nothing. */
-  readonly unused: readonly string[];
 };
 
 /** An EgressNetwork may have the same. */
@@ -27,12 +25,5 @@ export function readServiceWishes(service: Pick<Service, "meta">): ServiceWishes
   const accrual = readAccrual(annotations);
   const load = readLoad(annotations);
   const faults = annotations.faults;
-  return {
-    timeouts,
-    retry,
-    accrual,
-    load,
-    faults,
-    unused: unusedBalancerAnnotations(new Annotations(service.meta.annotations)),
-  };
+  return { timeouts, retry, accrual, load, faults };
 }

@@ -233,23 +233,18 @@ function annotationStatus(object: Namespace | Pod): readonly ObjectStatus[] {
 function egressVerdict(settings: ResolveSettings, network: EgressNetwork): Verdict {
   const overlap = overlapOf(settings, network);
   if (overlap !== undefined) return notAccepted("EgressReasonNetworkOverlap", overlap);
-  const { faults, unused } = readServiceWishes(network);
+  const { faults } = readServiceWishes(network);
   if (faults.length > 0) {
     return notAccepted("InvalidAnnotation", `annotations not in force: ${describeFaults(faults)}`);
   }
-  const message = unused.length === 0 ? "" : `without effect here: ${unused.join(", ")}`;
-  return { type: "Accepted", status: "True", reason: "Accepted", message };
+  return { type: "Accepted", status: "True", reason: "Accepted", message: "" };
 }
 
 function serviceStatus(service: Service): readonly ObjectStatus[] {
-  const { faults, unused } = readServiceWishes(service);
-  if (faults.length > 0) {
-    const message = `not in force: ${describeFaults(faults)}`;
-    return [judged(service, [notAccepted("InvalidAnnotation", message)])];
-  }
-  if (unused.length === 0) return [];
-  const message = `without effect here: ${unused.join(", ")}`;
-  return [judged(service, [{ type: "Accepted", status: "True", reason: "Accepted", message }])];
+  const { faults } = readServiceWishes(service);
+  if (faults.length === 0) return [];
+  const message = `not in force: ${describeFaults(faults)}`;
+  return [judged(service, [notAccepted("InvalidAnnotation", message)])];
 }
 
 function sliceStatus(store: Store, slice: EndpointSlice): readonly ObjectStatus[] {

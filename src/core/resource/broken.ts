@@ -4,6 +4,7 @@ import { readTargetRef } from "./authorization-policy.ts";
 import { FaultList, Field } from "./field.ts";
 import { parentDefaults, readRouteGroup } from "./http-route.ts";
 import type { LabelSelector } from "./label-selector.ts";
+import { readRateLimitTarget } from "./rate-limit-policy.ts";
 import { type ObjectRef, type ParentRef, readParentRef } from "./reference.ts";
 import { type Kind, keyOf, type Resource } from "./resource.ts";
 import { readServerPort, readServerSelector } from "./server.ts";
@@ -28,7 +29,7 @@ export type BrokenResource = {
 export type Scope =
   /** Routes. */
   | { readonly type: "parents"; readonly parentRefs: readonly ParentRef[] }
-  /** AuthorizationPolicy. */
+  /** AuthorizationPolicy, HTTPLocalRateLimitPolicy. */
   | { readonly type: "target"; readonly targetRef: ObjectRef }
   /** Server. An undefined port is one that could not be read: any. */
   | {
@@ -52,7 +53,9 @@ export function scopeOf(json: unknown): Scope | undefined {
     case "TCPRoute":
       return scopeOfRoute(root, key.value.namespace);
     case "AuthorizationPolicy":
-      return scopeOfPolicy(root, key.value.namespace);
+      return scopeOfPolicy(root, key.value.namespace, readTargetRef);
+    case "HTTPLocalRateLimitPolicy":
+      return scopeOfPolicy(root, key.value.namespace, readRateLimitTarget);
     case "Server":
       return scopeOfServer(root);
     case "Namespace":
@@ -68,7 +71,6 @@ export function scopeOf(json: unknown): Scope | undefined {
     case "ServiceProfile":
     case "MeshTLSAuthentication":
     case "ServerAuthorization":
-    case "HTTPLocalRateLimitPolicy":
     case "JWTAuthentication":
     case "NetworkAuthentication":
       return { type: "self" };
@@ -86,6 +88,7 @@ export function scopeOfResource(resource: Resource): Scope {
     case "TCPRoute":
       return { type: "parents", parentRefs: resource.parentRefs };
     case "AuthorizationPolicy":
+    case "HTTPLocalRateLimitPolicy":
       return { type: "target", targetRef: resource.targetRef };
     case "Server":
       return { type: "workloads", ...resource.selector, port: resource.port };
@@ -102,7 +105,6 @@ export function scopeOfResource(resource: Resource): Scope {
     case "ServiceProfile":
     case "MeshTLSAuthentication":
     case "ServerAuthorization":
-    case "HTTPLocalRateLimitPolicy":
     case "JWTAuthentication":
     case "NetworkAuthentication":
       return { type: "self" };
@@ -127,9 +129,13 @@ function scopeOfRoute(root: Field, namespace: string): Scope | undefined {
   return { type: "parents", parentRefs };
 }
 
-function scopeOfPolicy(root: Field, namespace: string): Scope | undefined {
+function scopeOfPolicy(
+  root: Field,
+  namespace: string,
+  readTarget: (field: Field, namespace: string) => ObjectRef,
+): Scope | undefined {
   const list = new FaultList();
-  const targetRef = readTargetRef(root.at("spec").at("targetRef").apart(list), namespace);
+  const targetRef = readTarget(root.at("spec").at("targetRef").apart(list), namespace);
   const settled = list.settle(targetRef);
   return settled.ok ? { type: "target", targetRef: settled.value } : undefined;
 }

@@ -72,6 +72,12 @@ export const everyRequest: HttpRouteMatch = {
   method: undefined,
 };
 
+/**
+ * Stands in for a value that cannot be used. The rule it belongs to answers 500, so taking every value keeps the place of
+ * the match in the order of precedence and lets no request slip to a rule that ranks below.
+ */
+export const everyValue = "(?s).*";
+
 /** `strict` applies Gateway API's rules for paths; the routes of Linkerd's group ask for no more than a leading slash. */
 export function readMatches(field: Field, strict: boolean): readonly HttpRouteMatch[] {
   const items = field.items();
@@ -91,7 +97,7 @@ function readMatch(field: Field, strict: boolean): HttpRouteMatch {
   };
 }
 
-function readPath(field: Field, strict: boolean): HttpPathMatch {
+export function readPath(field: Field, strict: boolean): HttpPathMatch {
   const type = field.at("type").choice(pathTypes, "PathPrefix");
   const valueField = field.at("value");
   const value = valueField.optionalText() ?? "/";
@@ -117,18 +123,24 @@ function checkPath(field: Field, value: string): void {
 function readValues(field: Field, canonical: (name: string) => string): readonly HttpValueMatch[] {
   const byName = new Map<string, HttpValueMatch>();
   for (const item of field.items()) {
-    const type = item.at("type").choice(["Exact", "RegularExpression"] as const, "Exact");
-    const name = canonical(item.at("name").text());
-    const value = item.at("value").text();
-    if (!byName.has(name)) byName.set(name, { type, name, value });
+    const one = readValue(item, canonical);
+    if (!byName.has(one.name)) byName.set(one.name, one);
   }
   return [...byName.values()];
 }
 
-function lowerCase(name: string): string {
+export function readValue(field: Field, canonical: (name: string) => string): HttpValueMatch {
+  return {
+    type: field.at("type").choice(["Exact", "RegularExpression"] as const, "Exact"),
+    name: canonical(field.at("name").text()),
+    value: field.at("value").text(),
+  };
+}
+
+export function lowerCase(name: string): string {
   return name.toLowerCase();
 }
 
-function asWritten(name: string): string {
+export function asWritten(name: string): string {
   return name;
 }

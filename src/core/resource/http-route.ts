@@ -2,6 +2,7 @@ import { isDnsName } from "../std/dns-name.ts";
 import { type Fault, fail, type Result } from "../std/result.ts";
 import { readDurationMs } from "./duration.ts";
 import { FaultList, Field, isRecord, isWithin, quote, type Range } from "./field.ts";
+import { readGrpcMatches } from "./grpc-match.ts";
 import {
   type FilterRules,
   type FilterType,
@@ -9,8 +10,8 @@ import {
   type HttpRouteFilter,
   readFilters,
 } from "./http-filter.ts";
-import { readGrpcMatches } from "./grpc-match.ts";
 import { everyRequest, type HttpRouteMatch, readMatches } from "./http-match.ts";
+import { coverMatches } from "./match-cover.ts";
 import { type ObjectMeta, readMeta } from "./object-meta.ts";
 import {
   type BackendRef,
@@ -69,6 +70,8 @@ type BrokenHttpRouteRule = {
   readonly faults: readonly Fault[];
   /** Which requests the rule speaks for, when at least that is readable. Never empty. */
   readonly matches: readonly HttpRouteMatch[] | undefined;
+  /** What is readable of them: takes those requests and maybe more. Never empty. */
+  readonly cover: readonly HttpRouteMatch[];
 };
 
 export type HttpBackendRef = BackendRef & {
@@ -244,7 +247,9 @@ function readRules(
   const items = field.items();
   if (!field.isPresent) {
     // An HTTPRoute without rules takes every request (Gateway API HTTPRouteSpec), a GRPCRoute none.
-    return context.matches === "grpc" ? [] : [readRule(new Field({}, new FaultList()), [], context)];
+    return context.matches === "grpc"
+      ? []
+      : [readRule(new Field({}, new FaultList()), [], context)];
   }
   const names = new Set<string>();
   const rules = items.map((item) => {
@@ -295,7 +300,11 @@ function readRule(field: Field, known: readonly Fault[], context: RuleContext): 
   });
   if (settled.ok) return settled.value;
   const readable = matches.ok && isRecord(rule.json) ? matches.value : undefined;
-  return { state: "broken", name, faults: settled.faults, matches: readable };
+  const cover =
+    context.matches === "grpc"
+      ? [everyRequest]
+      : coverMatches(rule.at("matches"), { known, strict: context.strictPaths });
+  return { state: "broken", name, faults: settled.faults, matches: readable, cover };
 }
 
 /** Apart from the rest of the rule: when these are readable, a broken rule refuses its own requests and no others. */

@@ -33,7 +33,7 @@ export function parseRateLimitPolicy(
     kind: "HTTPLocalRateLimitPolicy",
     group: "policy.linkerd.io",
     meta,
-    targetRef: readTarget(spec.at("targetRef"), meta.namespace),
+    targetRef: readRateLimitTarget(spec.at("targetRef"), meta.namespace),
     totalPerSecond,
     identityPerSecond: readRate(spec.at("identity"), totalPerSecond),
     overrides: spec
@@ -61,7 +61,7 @@ function readRate(field: Field, total: number = rateRange.max): number | undefin
   return value;
 }
 
-function readTarget(field: Field, namespace: string): ObjectRef {
+export function readRateLimitTarget(field: Field, namespace: string): ObjectRef {
   const ref = readKindRef(field.required(), namespace);
   const isServer = ref.group === "policy.linkerd.io" && ref.kind === "Server";
   if (field.at("kind").isPresent && !isServer) {

@@ -1,4 +1,4 @@
-import { fail, type Fault, type Result } from "../std/result.ts";
+import { type Fault, fail, type Result } from "../std/result.ts";
 import { FaultList, Field, type Range } from "./field.ts";
 import { readHostname, readParentRefs } from "./http-route.ts";
 import { type ObjectMeta, readMeta } from "./object-meta.ts";
@@ -21,9 +21,9 @@ type StreamRouteParts = {
   readonly rules: readonly StreamRouteRule[];
 };
 
-export type StreamRouteRule = { readonly backendRefs: readonly StreamBackendRef[] };
+type StreamRouteRule = { readonly backendRefs: readonly StreamBackendRef[] };
 
-export type StreamBackendRef = BackendRef & { readonly weight: number };
+type StreamBackendRef = BackendRef & { readonly weight: number };
 
 const weightRange: Range = { min: 0, max: 1_000_000 };
 
@@ -31,12 +31,16 @@ const group = "gateway.networking.k8s.io";
 
 export function parseTcpRoute(json: unknown, known: readonly Fault[] = []): Result<TcpRoute> {
   const parts = readParts(json, known, () => []);
-  return parts.ok ? { ok: true, value: { kind: "TCPRoute", ...parts.value } } : fail(...parts.faults);
+  return parts.ok
+    ? { ok: true, value: { kind: "TCPRoute", ...parts.value } }
+    : fail(...parts.faults);
 }
 
 export function parseTlsRoute(json: unknown, known: readonly Fault[] = []): Result<TlsRoute> {
   const parts = readParts(json, known, (field) => field.items().map(readHostname));
-  return parts.ok ? { ok: true, value: { kind: "TLSRoute", ...parts.value } } : fail(...parts.faults);
+  return parts.ok
+    ? { ok: true, value: { kind: "TLSRoute", ...parts.value } }
+    : fail(...parts.faults);
 }
 
 /** One part that cannot be read makes the whole route unreadable: there is no request that could be told which part it was. */

@@ -46,7 +46,7 @@ export type MatchEntry = {
 };
 
 /** Gateway API GRPCRouteRule counts characters; a regular expression has none to count and stands before no name at all. */
-export type RpcRank = { readonly service: number; readonly method: number };
+type RpcRank = { readonly service: number; readonly method: number };
 
 export type ValueEntry = {
   readonly name: string;
@@ -184,13 +184,13 @@ function rankOfName({ kind, value }: RpcName): number {
 }
 
 /** No two exact names take the same request, so they rank alike; of suffixes the longer is the better. No host name has more than 253 characters. */
-function hostRank(host: HostMatch | undefined): number {
+export function hostRank(host: HostMatch | undefined): number {
   if (host === undefined) return -1;
   return host.kind === "exact" ? 1_000 : host.value.length;
 }
 
 /** A route with hosts of several ranks has a place in the table for each of them. */
-function groupByRank(hosts: readonly HostMatch[]): readonly (readonly HostMatch[])[] {
+export function groupByRank(hosts: readonly HostMatch[]): readonly (readonly HostMatch[])[] {
   return hosts.length === 0 ? [[]] : [...Map.groupBy(hosts, hostRank).values()];
 }
 

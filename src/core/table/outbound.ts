@@ -11,13 +11,13 @@ import {
 import type { Endpoint } from "../model/endpoint.ts";
 import { type ExternalAuth, type Filter, failAlways, type Mirror } from "../model/filter.ts";
 import type { OutboundHttpRoute } from "../model/http-route.ts";
-import { everyRequest } from "../model/match.ts";
+import { everyRequest, type HostMatch } from "../model/match.ts";
 import type { Meta } from "../model/meta.ts";
 import type { OpaqueRoute, OutboundPolicy } from "../model/outbound-policy.ts";
 import type { Retry } from "../model/retry.ts";
 import type { SessionPersistence } from "../model/session.ts";
 import { noTimeouts, type Timeouts } from "../model/timeouts.ts";
-import { compileHttpRoutes, type HttpRouteTable } from "./http-route.ts";
+import { compileHttpRoutes, groupByRank, type HttpRouteTable, hostRank } from "./http-route.ts";
 
 /**
  * Everything a worker needs to send a request to one destination. Parallel arrays: `rules[i]` belongs to `http.rules[i]`. A destination of the
@@ -34,7 +34,12 @@ export type OutboundTable = {
   readonly accrual: FailureAccrual | undefined;
   /** Where connections go whose bytes are not read as requests. Undefined: requests alone are carried, because somebody wrote a policy about them. */
   readonly opaque: OpaqueEntry | undefined;
+  /** Of the protocol `tls`: by server name, the closest first. */
+  readonly tls: readonly TlsEntry[] | undefined;
 };
+
+/** No names: any, and none. */
+export type TlsEntry = OpaqueEntry & { readonly snis: readonly HostMatch[] };
 
 export type OpaqueEntry = Pick<OutboundRule, "distribution" | "choices" | "totalWeight"> & {
   readonly meta: Meta;
@@ -92,7 +97,9 @@ export type LambdaEntry = Omit<LambdaFunction, Keys> & Readonly<Record<Keys, str
 export function outboundTable(policy: OutboundPolicy): OutboundTable {
   const { parent, protocol, accrual } = policy;
   const isOpaque = protocol === "opaque" || protocol === "tls";
-  const routes = isOpaque ? [opaqueAsHttp(policy.opaque)] : policy.httpRoutes;
+  const bytes =
+    policy.tlsRoutes === undefined ? opaqueAsHttp(policy.opaque) : refusesRequests(parent);
+  const routes = isOpaque ? [bytes] : policy.httpRoutes;
   const places = new BackendPlaces();
   const rules = routes.flatMap((route) =>
     route.rules.map(({ filters, backends, timeouts, retry, session, canonical }) => ({
@@ -106,7 +113,19 @@ export function outboundTable(policy: OutboundPolicy): OutboundTable {
   );
   const http = compileHttpRoutes(routes, policy.routeOrder);
   const opaque = carriesBytes(policy) ? compileOpaque(policy.opaque, places) : undefined;
-  return { parent, protocol, http, rules, backends: places.backends, accrual, opaque };
+  const tls = protocol === "tls" ? compileTls(policy, places) : undefined;
+  return { parent, protocol, http, rules, backends: places.backends, accrual, opaque, tls };
+}
+
+/** Gateway API TLSRouteSpec.hostnames: names rank as those of an HTTPRoute; what ties keeps the order of the routes. */
+function compileTls(
+  { opaque, tlsRoutes = [{ ...opaque, snis: [] }] }: OutboundPolicy,
+  places: BackendPlaces,
+): readonly TlsEntry[] {
+  const entries = tlsRoutes.flatMap(({ snis, ...route }) =>
+    groupByRank(snis).map((group) => ({ ...compileOpaque(route, places), snis: group })),
+  );
+  return entries.sort((left, right) => hostRank(right.snis[0]) - hostRank(left.snis[0]));
 }
 
 /** A protocol that is found out never lets bytes around routes that somebody wrote: what cannot be read is refused (decisions 5). */
@@ -115,7 +134,10 @@ function carriesBytes({ protocol, httpRoutes }: OutboundPolicy): boolean {
   return protocol === "detect" && httpRoutes.every(({ meta }) => meta.type === "default");
 }
 
-function compileOpaque({ meta, refusal, backends }: OpaqueRoute, places: BackendPlaces): OpaqueEntry {
+function compileOpaque(
+  { meta, refusal, backends }: OpaqueRoute,
+  places: BackendPlaces,
+): OpaqueEntry {
   return { meta, refusal, ...compileDistribution(backends, places) };
 }
 
@@ -190,7 +212,14 @@ function discloseKeys(lambda: LambdaFunction): LambdaEntry {
 }
 
 function opaqueAsHttp({ meta, refusal, backends }: OpaqueRoute): OutboundHttpRoute {
-  const filters = refusal === "" ? [] : [failAlways(...refusals[refusal])];
+  return everythingTo(meta, refusal === "" ? [] : [failAlways(...refusals[refusal])], backends);
+}
+
+function everythingTo(
+  meta: Meta,
+  filters: readonly Filter[],
+  backends: Distribution,
+): OutboundHttpRoute {
   const rule = {
     matches: [everyRequest],
     filters,
@@ -200,6 +229,12 @@ function opaqueAsHttp({ meta, refusal, backends }: OpaqueRoute): OutboundHttpRou
     session: undefined,
   };
   return { meta, hosts: [], rules: [rule] };
+}
+
+/** Without a server name nobody knows where a request is to go. */
+function refusesRequests(meta: Meta): OutboundHttpRoute {
+  const message = "TLSRoutes take connections of TLS only, by their server name";
+  return everythingTo(meta, [failAlways(500, message)], { kind: "empty" });
 }
 
 const refusals: Readonly<Record<Exclude<OpaqueRoute["refusal"], "">, [number, string]>> = {

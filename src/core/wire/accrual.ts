@@ -5,7 +5,6 @@ import {
   defaultAccrualMinRequests,
   type FailureAccrual,
 } from "../model/accrual.ts";
-import type { Backoff } from "../model/retry.ts";
 import { fromWireBackoff, toWireBackoff } from "./backoff.ts";
 import { report, type Trace, under } from "./decode.ts";
 import { fromWireDuration, toWireDuration } from "./duration.ts";
@@ -28,7 +27,10 @@ export function toWireAccrual(
   accrual: FailureAccrual,
 ): MessageInitShape<typeof FailureAccrualSchema> {
   const maxFailures = toUint32(accrual.maxConsecutiveFailures);
-  const backoff = toWireBackoff(accrual.backoff);
+  const backoff = {
+    ...toWireBackoff(accrual.backoff),
+    respectRetryAfterHint: accrual.honorsRetryAfter === true,
+  };
   if (accrual.successRateThreshold === 0) {
     return { kind: { case: "consecutiveFailures", value: { maxFailures, backoff } } };
   }
@@ -61,7 +63,7 @@ export function fromWireAccrual(
         successRateThreshold: 0,
         decayMs: defaultAccrualDecayMs,
         minRequests: defaultAccrualMinRequests,
-        backoff: readBackoff(kind.value.backoff, under(trace, "consecutiveFailures")),
+        ...readPauses(kind.value.backoff, under(trace, "consecutiveFailures")),
       };
     case "unified":
       return fromWireUnified(kind.value, under(trace, "unified"));
@@ -77,7 +79,7 @@ function fromWireUnified(message: FailureAccrual_Unified, trace: Trace): Failure
     successRateThreshold: readThreshold(message.successRateThreshold, trace),
     decayMs: readDecay(message, trace),
     minRequests: Math.min(message.minRequests, maxMinRequests),
-    backoff: readBackoff(message.backoff, trace),
+    ...readPauses(message.backoff, trace),
   };
 }
 
@@ -95,14 +97,15 @@ function readDecay({ decay }: FailureAccrual_Unified, trace: Trace): number {
   return defaultAccrualDecayMs;
 }
 
-function readBackoff(message: ExponentialBackoff | undefined, trace: Trace): Backoff {
+function readPauses(
+  message: ExponentialBackoff | undefined,
+  trace: Trace,
+): Pick<FailureAccrual, "backoff" | "honorsRetryAfter"> {
   const at = under(trace, "backoff");
   if (message === undefined) {
     report(at, "is missing; the defaults are taken");
-    return defaultAccrualBackoff;
+    return { backoff: defaultAccrualBackoff };
   }
-  if (message.respectRetryAfterHint) {
-    report(under(at, "respectRetryAfterHint"), "is not supported");
-  }
-  return fromWireBackoff(message, defaultAccrualBackoff, at);
+  const backoff = fromWireBackoff(message, defaultAccrualBackoff, at);
+  return message.respectRetryAfterHint ? { backoff, honorsRetryAfter: true } : { backoff };
 }

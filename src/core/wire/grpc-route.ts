@@ -5,11 +5,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type FailureInjector, type Filter, failAlways } from "../model/filter.ts";
 import { grpcCode, grpcCodeOf, statusOfGrpc } from "../model/grpc-status.ts";
-import type {
-  InboundHttpRoute,
-  OutboundHttpRoute,
-  OutboundHttpRule,
-} from "../model/http-route.ts";
+import type { InboundHttpRoute, OutboundHttpRoute, OutboundHttpRule } from "../model/http-route.ts";
 import type { HttpMatch } from "../model/match.ts";
 import { everyRpc, matchOfRpc } from "../model/rpc-match.ts";
 import { fromWireAuthorizations, toWireAuthorizations } from "./authorization.ts";
@@ -23,7 +19,11 @@ import {
   toWireOutboundFilter,
 } from "./filter.ts";
 import { brokenFilter } from "./filter-parts.ts";
-import type { GrpcFailureInjector, GrpcRouteMatch, GrpcRouteMatchSchema } from "./gen/linkerd/grpc_route_pb.ts";
+import type {
+  GrpcFailureInjector,
+  GrpcRouteMatch,
+  GrpcRouteMatchSchema,
+} from "./gen/linkerd/grpc_route_pb.ts";
 import type {
   GrpcRoute_Filter as InboundFilter,
   GrpcRoute_FilterSchema as InboundFilterSchema,
@@ -39,7 +39,15 @@ import type {
   GrpcRouteSchema as WireOutboundRouteSchema,
 } from "./gen/linkerd/outbound_pb.ts";
 import { failingRule, withHostFault } from "./http-route.ts";
-import { fromWireHeaders, fromWireHosts, fromWireRpc, rpcName, toWireHeader, toWireHost, toWireRpc } from "./match.ts";
+import {
+  fromWireHeaders,
+  fromWireHosts,
+  fromWireRpc,
+  rpcName,
+  toWireHeader,
+  toWireHost,
+  toWireRpc,
+} from "./match.ts";
 import { fromWireMeta, toWireMeta } from "./meta.ts";
 import { fromWireGrpcRetry, toWireGrpcRetry } from "./retry.ts";
 import { fromWireSession, toWireSession } from "./session.ts";
@@ -48,16 +56,27 @@ import { fromWireTimeouts, toWireTimeouts } from "./timeouts.ts";
 /** gRPC has no greater code; Linkerd's proxy reads one as UNKNOWN. */
 const maxCode = 16;
 
-/** Whether nothing is lost when the rules are sent as those of gRPC. A rule that takes every request takes every call. */
-export function isRpcRoute({
-  rules,
-}: {
+type RouteRules = {
   readonly rules: readonly { readonly matches: readonly HttpMatch[] }[];
-}): boolean {
-  return rules.every(({ matches }) => matches.every((match) => match.rpc !== undefined || isEvery(match)));
+};
+
+/** Whether nothing is lost when the routes are sent as those of gRPC. Beside rules for calls one that takes every request takes every call. */
+export function areRpcRoutes(routes: readonly RouteRules[]): boolean {
+  const matches = routes.flatMap(({ rules }) => rules.flatMap((rule) => rule.matches));
+  return (
+    matches.every((match) => match.rpc !== undefined || isEvery(match)) &&
+    (matches.length === 0 || matches.some(({ rpc }) => rpc !== undefined))
+  );
 }
 
-function isEvery({ path, headers, queryParams, method, condition, unreadable }: HttpMatch): boolean {
+function isEvery({
+  path,
+  headers,
+  queryParams,
+  method,
+  condition,
+  unreadable,
+}: HttpMatch): boolean {
   return (
     path.kind === "prefix" &&
     path.value === "/" &&
@@ -131,7 +150,10 @@ export function fromWireInboundGrpcRoute(
   };
 }
 
-function toWireRpcMatch({ rpc = everyRpc, headers }: HttpMatch): MessageInitShape<typeof GrpcRouteMatchSchema> {
+function toWireRpcMatch({
+  rpc = everyRpc,
+  headers,
+}: HttpMatch): MessageInitShape<typeof GrpcRouteMatchSchema> {
   const { service, method } = rpc;
   const hasPatterns = service.kind === "regex" || method.kind === "regex";
   return {
@@ -159,7 +181,10 @@ function fromWireRpcMatch({ rpc, headers, patterns }: GrpcRouteMatch, trace: Tra
   if (rpc === undefined && patterns === undefined) {
     reasons.push(report(under(trace, "rpc"), "is missing"));
   }
-  const exact = { service: rpcName(rpc?.service ?? "", ""), method: rpcName(rpc?.method ?? "", "") };
+  const exact = {
+    service: rpcName(rpc?.service ?? "", ""),
+    method: rpcName(rpc?.method ?? "", ""),
+  };
   const named = patterns === undefined ? exact : fromWireRpc(patterns);
   return {
     ...matchOfRpc(named, fromWireHeaders(headers, trace, reasons)),
@@ -191,14 +216,16 @@ function fromWireRule(rule: GrpcRoute_Rule, trace: Trace): OutboundHttpRule {
   if (rule.allowL5dRequestHeaders) {
     report(under(trace, "allowL5dRequestHeaders"), "is not supported");
   }
-  const refuse = (reason: string): OutboundHttpRule => failingRule(matches, `${trace.path}: ${reason}`);
+  const refuse = (reason: string): OutboundHttpRule =>
+    failingRule(matches, `${trace.path}: ${reason}`);
   const backends = fromWireDistribution(rule.backends, readFilters, under(trace, "backends"));
   if (backends === undefined) return refuse("has no backends that can be used");
   const timeouts = fromWireTimeouts(rule, trace);
   if (timeouts === undefined) return refuse("has timeouts that cannot be kept");
   const wish = rule.sessionPersistence;
   const session = wish && fromWireSession(wish, under(trace, "sessionPersistence"));
-  if (session === undefined && wish !== undefined) return refuse("has a session that cannot be kept");
+  if (session === undefined && wish !== undefined)
+    return refuse("has a session that cannot be kept");
   return {
     matches,
     filters: fromWireFilters(rule.filters, trace),
@@ -243,14 +270,11 @@ function fromWireFailure({ code, message, ratio }: GrpcFailureInjector, trace: T
 }
 
 function toWireFilter(filter: Filter): MessageInitShape<typeof OutboundFilterSchema> {
-  switch (filter.kind) {
-    case "failure":
-      return toWireFailure(filter.failure);
-    case "request-headers":
-      return { kind: { case: "requestHeaderModifier", value: toWireModifier(filter.modifier) } };
-    default:
-      return { kind: { case: "http", value: toWireOutboundFilter(filter) } };
+  if (filter.kind === "failure") return toWireFailure(filter.failure);
+  if (filter.kind === "request-headers") {
+    return { kind: { case: "requestHeaderModifier", value: toWireModifier(filter.modifier) } };
   }
+  return { kind: { case: "http", value: toWireOutboundFilter(filter) } };
 }
 
 /** Where routes of gRPC have fewer filters than those of HTTP, a rule that needs one fails instead of losing it. */

@@ -16,7 +16,7 @@ import {
   type Server,
   ServerSchema,
 } from "./gen/linkerd/inbound_pb.ts";
-import { fromWireInboundGrpcRoute, isRpcRoute, toWireInboundGrpcRoute } from "./grpc-route.ts";
+import { areRpcRoutes, fromWireInboundGrpcRoute, toWireInboundGrpcRoute } from "./grpc-route.ts";
 import { fromWireInboundRoute, toWireInboundRoute } from "./http-route.ts";
 import { fromWireRateLimit, toWireRateLimit } from "./rate-limit.ts";
 
@@ -71,7 +71,7 @@ function toWireProtocol(policy: InboundPolicy): MessageInitShape<typeof ProxyPro
     case "http2":
       return { kind: { case: policy.protocol, value: { routes, ...limited } } };
     case "grpc":
-      return limit === undefined && policy.routes.every(isRpcRoute)
+      return limit === undefined && areRpcRoutes(policy.routes)
         ? { kind: { case: "grpc", value: { routes: policy.routes.map(toWireInboundGrpcRoute) } } }
         : { kind: { case: "http2", value: { routes, ...limited } } };
     case "opaque":

@@ -14,7 +14,6 @@ import { isToken } from "../std/field.ts";
 import { report, type Trace, under } from "./decode.ts";
 import type {
   HeaderMatchSchema,
-  HostMatchSchema,
   HttpRouteMatch,
   HttpRouteMatchSchema,
   QueryParamMatchSchema,
@@ -34,7 +33,8 @@ import { fromOctets, toOctets } from "./octets.ts";
 
 export function toWireMatch(match: HttpMatch): MessageInitShape<typeof HttpRouteMatchSchema> {
   const { path, headers, queryParams, method, condition, rpc, unreadable } = match;
-  if (condition !== undefined && rpc === undefined) throw new Error("The condition of a match has no message");
+  if (condition !== undefined && rpc === undefined)
+    throw new Error("The condition of a match has no message");
   return {
     // A match that was not understood is not sent on as if it was.
     path: unreadable === undefined ? { kind: { case: path.kind, value: path.value } } : {},
@@ -104,17 +104,20 @@ export function fromWireHeaders(
   return fromWireList(headers, fromWireHeader, { trace, field: "headers", reasons });
 }
 
-export function toWireHost({ kind, value }: HostMatch): MessageInitShape<typeof HostMatchSchema> {
+type HostInit = {
+  readonly match:
+    | { case: "exact"; value: string }
+    | { case: "suffix"; value: { reverseLabels: string[] } };
+};
+
+export function toWireHost({ kind, value }: HostMatch): HostInit {
   return kind === "exact"
     ? { match: { case: "exact", value } }
     : { match: { case: "suffix", value: { reverseLabels: value.split(".").reverse() } } };
 }
 
 /** Undefined: one of them could not be read, so that nobody knows whose requests the route takes. */
-export function fromWireHosts(
-  hosts: readonly WireHostMatch[],
-  trace: Trace,
-): ReadNames {
+export function fromWireHosts(hosts: readonly WireHostMatch[], trace: Trace): ReadNames {
   return fromWireNames(hosts, under(trace, "hosts"));
 }
 

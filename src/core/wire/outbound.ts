@@ -30,9 +30,9 @@ import {
   type OutboundPolicy as WireOutboundPolicy,
   type TlsRoute as WireTlsRoute,
 } from "./gen/linkerd/outbound_pb.ts";
-import { fromWireOutboundGrpcRoute, toWireOutboundGrpcRoute } from "./grpc-route.ts";
-import { failingRule, fromWireOutboundRoute, toWireOutboundRoute } from "./http-route.ts";
 import type { SniMatchSchema } from "./gen/linkerd/tls_route_pb.ts";
+import { areRpcRoutes, fromWireOutboundGrpcRoute, toWireOutboundGrpcRoute } from "./grpc-route.ts";
+import { failingRule, fromWireOutboundRoute, toWireOutboundRoute } from "./http-route.ts";
 import { fromWireNames, toWireHost } from "./match.ts";
 import { fromWireMeta, toWireMeta } from "./meta.ts";
 import { fromWireTcpAddress } from "./net.ts";
@@ -97,8 +97,10 @@ function toWireProtocol({
   opaque,
   tlsRoutes = [{ ...opaque, snis: [] }],
 }: OutboundPolicy): MessageInitShape<typeof ProxyProtocolSchema> {
+  // What is not told by service and method holds on HTTP/2, which reads the same bytes.
+  const isGrpc = protocol === "grpc" && areRpcRoutes(httpRoutes);
   const http = {
-    routes: protocol === "grpc" ? [] : httpRoutes.map(toWireOutboundRoute),
+    routes: isGrpc ? [] : httpRoutes.map(toWireOutboundRoute),
     ...(accrual === undefined ? {} : { failureAccrual: toWireAccrual(accrual) }),
   };
   switch (protocol) {
@@ -119,6 +121,7 @@ function toWireProtocol({
     case "http2":
       return { kind: { case: "http2", value: http } };
     case "grpc":
+      if (!isGrpc) return { kind: { case: "http2", value: http } };
       return {
         kind: { case: "grpc", value: { ...http, routes: httpRoutes.map(toWireOutboundGrpcRoute) } },
       };

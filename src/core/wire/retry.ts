@@ -136,7 +136,8 @@ export function fromWireGrpcRetry(message: GrpcRoute_Retry, trace: Trace): Retry
   const retry = fromWireRetry({ ...message, conditions: noStatuses }, trace);
   if (retry === undefined) return undefined;
   const { conditions } = message;
-  if (conditions === undefined) report(under(trace, "conditions"), "is missing; no code is retried");
+  if (conditions === undefined)
+    report(under(trace, "conditions"), "is missing; no code is retried");
   const grpcCodes = codeFields.flatMap(([field, code]) => (conditions?.[field] ? [code] : []));
   return { ...retry, grpcCodes };
 }

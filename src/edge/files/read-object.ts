@@ -34,7 +34,7 @@ export type ObjectReading = {
 export function readObject(json: unknown, schemas: SchemaSet): ObjectReading {
   const faults = schemas.check(json);
   const key = keyOf(json);
-  if (faults.some(({ severity }) => severity === "ignored")) {
+  if (faults.some(({ severity }) => severity === "ignored" || severity === "unserved")) {
     return { state: "foreign", faults, title: titleOf(json) };
   }
   if (!key.ok) return { state: "nameless", faults, title: titleOf(json) };

@@ -48,6 +48,13 @@ export function verifyToken(token: string, keys: readonly TokenKey[]): VerifiedT
   return claims === undefined ? refused("the token is no signed JWT") : { ok: true, claims };
 }
 
+/** What a token says of itself, for those who only explain: nothing of it is proven. Undefined: it is no signed JWT. */
+export function unprovenClaims(token: string): Members | undefined {
+  const [head = "", body = "", seal = "", ...more] = token.split(".");
+  const isSigned = decodeMembers(head) !== undefined && seal !== "" && more.length === 0;
+  return isSigned && token.length <= maxTokenLength ? decodeMembers(body) : undefined;
+}
+
 function refused(reason: string, isUnknownKey: boolean = false): VerifiedToken {
   return { ok: false, reason, isUnknownKey };
 }

@@ -26,6 +26,12 @@ export type Wire = {
   readonly encrypted: boolean;
   /** Whether what `onBytes` brings is the owner's to keep and to lend; else it is in the buffer that `readBuffer` answered. */
   readonly givesBuffers: boolean;
+  /** It is one of several streams on a connection, and is not known to be dead by its silence. */
+  readonly isStream?: true;
+  /** What `grpc-status` of the response said that has come last, head or trailers. */
+  readonly grpcStatus?: number | undefined;
+  /** Set by who wants to know that before the response, if both come at once. */
+  awaitsStatus?: boolean;
   /**
    * Sends `bytes[start, end)`. True: the bytes are gone (or copied) and the caller may overwrite its buffer and go on.
    * False: the whole buffer is lent to the wire, which gives it back to its pool; the caller takes another one, and stops
@@ -40,6 +46,8 @@ export type Wire = {
   end(): void;
   /** Drops the connection and what was not sent yet. `onClose` follows. */
   destroy(): void;
-  /** The same, and the other end learns that something is missing, if the transport can say so (TCP: RST). */
-  reset(): void;
+  /** The same, and the other end learns that something is missing, if the transport can say so (TCP: RST). `code` is one of HTTP/2. */
+  reset(code?: number): void;
+  /** Ends a message whose head was sent, in place of what is missing of it. False: it is over already. */
+  endWithTrailers?(trailers: readonly (readonly [string, string])[]): boolean;
 };

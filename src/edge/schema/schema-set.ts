@@ -9,9 +9,10 @@ import { toFault } from "./error-text.ts";
 import { metadataSchema } from "./metadata-schema.ts";
 import { type JsonSchema, toStrictSchema } from "./strict-schema.ts";
 import { suggest } from "./suggestion.ts";
+import { insteadOf } from "./unserved-kinds.ts";
 
-/** What a fault means for the object: it is not in force, it is none of ours, or it works but should be changed. */
-export type Severity = "refused" | "ignored" | "warning";
+/** What a fault means for the object: it is not in force, it is of a kind that others serve and we do not, it is none of ours, or it works but should be changed. */
+export type Severity = "refused" | "unserved" | "ignored" | "warning";
 
 export type SchemaFault = Fault & { readonly severity: Severity };
 
@@ -87,6 +88,11 @@ export class SchemaSet {
       const versions = sameKind.map(apiVersionOf).join(", ");
       const reason = `is a version of ${type.kind} that is not known to Weft: use one of ${versions}`;
       return { ...fault("apiVersion", reason), severity: "refused" };
+    }
+    const instead = insteadOf(type.group, type.kind);
+    if (instead !== undefined) {
+      const what = `kind ${quote(type.kind)} of ${quote(apiVersion)} is not served by Weft`;
+      return { ...fault("", `${what}: ${instead}`), severity: "unserved" };
     }
     const subject = `kind ${quote(type.kind)} of ${quote(apiVersion)} is not known to Weft`;
     const kinds = [...new Set(all.map(({ kind }) => kind))];

@@ -152,13 +152,15 @@ test("onResult() adds the jitter to the pause", (t) => {
   t.true(breaker.available);
 });
 
-test("onResult() stays open as long as the endpoint asked for, up to the most", (t) => {
-  for (const [asked, pause] of [
-    [5_000, 5_000],
-    [10, 1_000],
-    [1e9, 60_000],
+test("onResult() stays open as long as the endpoint asked for, up to the most, where that is honoured", (t) => {
+  const honouring: FailureAccrual = { ...consecutive, honorsRetryAfter: true };
+  for (const [policy, asked, pause] of [
+    [honouring, 5_000, 5_000],
+    [honouring, 10, 1_000],
+    [honouring, 1e9, 60_000],
+    [consecutive, 5_000, 1_000],
   ] as const) {
-    const breaker = new Breaker(consecutive);
+    const breaker = new Breaker(policy);
     breaker.serve(["failure", "failure"]);
     breaker.end("failure", { retryAfterMs: asked });
     breaker.nowMs = pause - 1;

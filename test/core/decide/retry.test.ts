@@ -157,3 +157,13 @@ test("maySendOnFreshConnection() leaves what could be served twice, or what was 
   t.false(maySendOnFreshConnection({ ...stale, answered: true }));
   t.false(maySendOnFreshConnection({ ...stale, bodyReplayable: false }));
 });
+
+test("decideRetry() retries the codes of gRPC that the policy names, whatever the status", (t) => {
+  const calls: Retry = { ...policy, statuses: [], grpcCodes: [14] };
+  const chance = { state: new Float64Array(retryBudgetSlots), nowMs: 0, random01: 0 };
+  const decide = (retry: Retry, grpcCode: number): string =>
+    decideRetry(retry, { ...failed, outcome: 200, grpcCode }, chance).kind;
+  t.is(decide(calls, 14), "retry");
+  t.is(decide(calls, 13), "give-up");
+  t.is(decide({ ...policy, statuses: [] }, 14), "give-up");
+});

@@ -1,5 +1,10 @@
 import test from "ava";
-import { findTokenFault, tokenLeewaySeconds } from "../../../src/core/decide/token.ts";
+import {
+  findTokenFault,
+  severalTokens,
+  tokenIn,
+  tokenLeewaySeconds,
+} from "../../../src/core/decide/token.ts";
 import { defaultMeta } from "../../../src/core/model/meta.ts";
 import type { TokenRule } from "../../../src/core/model/token.ts";
 
@@ -82,5 +87,24 @@ for (const [title, change, fault] of [
     const claims = new Map<string, unknown>(Object.entries({ ...good, ...change }));
     for (const [name, value] of claims) if (value === undefined) claims.delete(name);
     t.is(findTokenFault(rule, claims, nowSeconds), fault);
+  });
+}
+
+for (const [title, place, values, expected] of [
+  ["has none where no header is", rule.place, [], undefined],
+  ["takes what follows the scheme", rule.place, ["bearer  a.b.c"], "a.b.c"],
+  ["has none of another scheme", rule.place, ["Basic YTpi"], undefined],
+  ["takes none of two headers", rule.place, ["Bearer a", "Bearer b"], severalTokens],
+  ["takes a header of its own whole", { in: "header", name: "x-t" }, ["a.b.c"], "a.b.c"],
+  [
+    "takes a cookie from any field",
+    { in: "cookie", name: "t" },
+    ["a=1; b=2", "xt=3; t = d.e.f"],
+    "d.e.f",
+  ],
+  ["takes none of two cookies", { in: "cookie", name: "t" }, ["t=1", "t=1"], severalTokens],
+] as const) {
+  test(`tokenIn() ${title}`, (t) => {
+    t.is(tokenIn(place, values), expected);
   });
 }

@@ -89,6 +89,38 @@ test("resolveInbound() lets the pod decide over its namespace, and that over the
   t.is(policyOf(readStore(namespace("deny"), ofPod)).server.name, "audit");
 });
 
+const everyDefault = [
+  "all-unauthenticated",
+  "all-authenticated",
+  "cluster-unauthenticated",
+  "cluster-authenticated",
+  "deny",
+  "audit",
+] as const;
+
+test("resolveInbound() goes by the nearest of the three default policies, whatever the others are", (t) => {
+  const alone = new Map(
+    everyDefault.map((name) => [
+      name,
+      admits(policyOf(readStore(pod()), 8080, { defaultInboundPolicy: name })),
+    ]),
+  );
+  t.deepEqual(alone.get("deny"), []);
+  t.is(new Set([...alone.values()].map((list) => list.join())).size, everyDefault.length);
+  for (const ofCluster of everyDefault) {
+    for (const ofNamespace of ["", ...everyDefault]) {
+      for (const ofPod of ["", ...everyDefault]) {
+        const annotation = ofPod && `config.linkerd.io/default-inbound-policy: ${ofPod}`;
+        const texts = [pod(annotation), ...(ofNamespace ? [namespace(ofNamespace)] : [])];
+        const found = policyOf(readStore(...texts), 8080, { defaultInboundPolicy: ofCluster });
+        const nearest = everyDefault.find((one) => one === (ofPod || ofNamespace || ofCluster));
+        const expected = nearest && alone.get(nearest);
+        t.deepEqual(admits(found), expected, `${ofCluster} ${ofNamespace} ${ofPod}`);
+      }
+    }
+  }
+});
+
 test("resolveInbound() admits nobody where a default policy is misspelt", (t) => {
   const policy = policyOf(readStore(namespace("open"), pod()));
   t.is(policy.server.name, "unreadable");

@@ -284,6 +284,12 @@ const consecutive = {
   minRequests: 5,
   backoff,
 };
+test(
+  "keeps an endpoint out as long as it asks for",
+  accrual,
+  `${mode}: consecutive, balancer.alpha.linkerd.io/failure-accrual-honor-retry-after: "true"`,
+  { ...consecutive, honorsRetryAfter: true },
+);
 test("takes nothing out when nothing is said", accrual, "", undefined);
 test("counts failures in a row", accrual, `${mode}: consecutive`, consecutive);
 test("counts a success rate as well", accrual, `${mode}: unified`, {

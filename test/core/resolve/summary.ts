@@ -4,9 +4,9 @@ import type { Distribution } from "../../../src/core/model/backend.ts";
 import type { Filter } from "../../../src/core/model/filter.ts";
 import type { OutboundHttpRule } from "../../../src/core/model/http-route.ts";
 import type { InboundPolicy } from "../../../src/core/model/inbound-policy.ts";
-import type { HttpMatch, ValueMatch } from "../../../src/core/model/match.ts";
+import type { HttpMatch, RpcName, ValueMatch } from "../../../src/core/model/match.ts";
 import { describeMeta } from "../../../src/core/model/meta.ts";
-import type { OutboundPolicy } from "../../../src/core/model/outbound-policy.ts";
+import type { OpaqueRoute, OutboundPolicy } from "../../../src/core/model/outbound-policy.ts";
 import type { Retry } from "../../../src/core/model/retry.ts";
 import type { SessionPersistence } from "../../../src/core/model/session.ts";
 import { formatCidr } from "../../../src/core/std/ip.ts";
@@ -14,6 +14,29 @@ import { unreachable } from "../../../src/core/std/unreachable.ts";
 
 /** One line for each rule: `HTTPRoute demo/r: prefix / → Service demo/b:8080 1`. */
 export function outboundLines(policy: OutboundPolicy): readonly string[] {
+  return [...requestLines(policy), ...connectionLines(policy)];
+}
+
+/** Of routes that somebody wrote for connections. */
+function connectionLines({ opaque, tlsRoutes = [] }: OutboundPolicy): readonly string[] {
+  const isWritten = opaque.meta.type === "resource" && opaque.meta.kind === "TCPRoute";
+  return [
+    ...(isWritten ? [connectionLine(opaque, "")] : []),
+    ...tlsRoutes.map((route) =>
+      connectionLine(
+        route,
+        ` [${route.snis.map(({ kind, value }) => `${kind} ${value}`).join(" ")}]`,
+      ),
+    ),
+  ];
+}
+
+function connectionLine({ meta, refusal, backends }: OpaqueRoute, names: string): string {
+  const target = refusal === "" ? backendsText(backends) : refusal;
+  return `${describeMeta(meta)}${names} → ${target}`;
+}
+
+function requestLines(policy: OutboundPolicy): readonly string[] {
   return policy.httpRoutes.flatMap((route) =>
     route.rules.map(({ matches, filters, backends, ...rest }) => {
       const target = [...filters.map(filterText), backendsText(backends)].filter(Boolean);
@@ -37,10 +60,18 @@ function bounds({
   ].join("");
 }
 
-export function retryText({ limit, statuses, perTryMs, backoff, budget }: Retry): string {
+export function retryText({
+  limit,
+  statuses,
+  grpcCodes,
+  perTryMs,
+  backoff,
+  budget,
+}: Retry): string {
   const codes = statuses.map(({ start, end }) => (start === end ? start : `${start}-${end}`));
   const perTry = perTryMs === 0 ? "" : ` each ${perTryMs} ms`;
-  return `retry ${limit} on [${codes.join(" ")}]${perTry} after ${backoff.minMs}-${backoff.maxMs} ms budget ${budget.percent}% of ${budget.intervalMs} ms or ${budget.minPerSecond}/s`;
+  const calls = grpcCodes === undefined ? "" : ` or grpc [${grpcCodes.join(" ")}]`;
+  return `retry ${limit} on [${codes.join(" ")}]${calls}${perTry} after ${backoff.minMs}-${backoff.maxMs} ms budget ${budget.percent}% of ${budget.intervalMs} ms or ${budget.minPerSecond}/s`;
 }
 
 export function sessionText(session: SessionPersistence): string {
@@ -72,12 +103,15 @@ export function admitsText({ meta, networks, authentication, tokens = [] }: Auth
   return `${describeMeta(meta)} admits ${clients} from ${from.join(" ")}${also}`;
 }
 
-function matchText({ path, headers, queryParams, method }: HttpMatch): string {
+function matchText({ path, headers, queryParams, method, rpc }: HttpMatch): string {
   const values = (name: string, list: readonly ValueMatch[]): readonly string[] =>
     list.map((match) => `${name} ${match.name}${match.kind === "exact" ? "=" : "~"}${match.value}`);
+  const nameText = ({ kind, value }: RpcName): string =>
+    kind === "regex" ? `~${value}` : value || "*";
   return [
-    method,
-    `${path.kind} ${path.value}`,
+    ...(rpc === undefined
+      ? [method, `${path.kind} ${path.value}`]
+      : [`call ${nameText(rpc.service)}/${nameText(rpc.method)}`]),
     ...values("header", headers),
     ...values("query", queryParams),
   ]
@@ -88,7 +122,7 @@ function matchText({ path, headers, queryParams, method }: HttpMatch): string {
 function filterText(filter: Filter): string {
   switch (filter.kind) {
     case "failure":
-      return `${filter.failure.status} ${filter.failure.message}${shareText(filter.failure)}`;
+      return `${codeText(filter.failure)}${filter.failure.message}${shareText(filter.failure)}`;
     case "redirect":
       return `redirect ${filter.redirect.status} ${filter.redirect.host}`;
     case "request-headers":
@@ -111,6 +145,10 @@ function filterText(filter: Filter): string {
     default:
       return unreachable(filter);
   }
+}
+
+function codeText({ status, grpcStatus }: { status: number; grpcStatus?: number }): string {
+  return grpcStatus === undefined ? `${status} ` : `${status}/grpc ${grpcStatus} `;
 }
 
 function shareText({ numerator, denominator }: { numerator: number; denominator: number }): string {

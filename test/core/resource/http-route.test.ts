@@ -1,4 +1,5 @@
 import test from "ava";
+import type { HttpRouteMatch } from "../../../src/core/resource/http-match.ts";
 import {
   faultsOfRules,
   type HttpRouteRule,
@@ -365,6 +366,33 @@ test("parseHttpRoute() has no matches for a broken rule when one of them is unre
   t.is(ruleOf(edit(gatewayRoute, "spec.rules", [{ matches }])).matches, undefined);
   t.is(ruleOf(edit(gatewayRoute, "spec.rules", ["x"])).matches, undefined);
 });
+
+const anyPath = { type: "PathPrefix", value: "/" } as const;
+const coverOf = test.macro({
+  exec: (t, match: unknown, cover: Partial<HttpRouteMatch>) => {
+    const value = ruleOf(edit(gatewayRoute, "spec.rules", [{ matches: [match] }]));
+    const plain = { path: anyPath, headers: [], queryParams: [], method: undefined };
+    t.deepEqual(value.state === "broken" && value.cover, [{ ...plain, ...cover }]);
+  },
+  title: (_given, match: unknown) =>
+    `coverMatches() keeps what is readable of ${JSON.stringify(match)}`,
+});
+test(
+  coverOf,
+  { path: { value: "/x" }, queryParams: [{ name: "q", value: 2 }], method: "GET" },
+  {
+    path: { type: "PathPrefix", value: "/x" },
+    queryParams: [{ type: "RegularExpression", name: "q", value: "(?s).*" }],
+    method: "GET",
+  },
+);
+test(
+  coverOf,
+  { path: { type: "Glob", value: "/x" }, headers: [{ name: "A", value: "b" }, { value: "c" }] },
+  { headers: [{ type: "Exact", name: "a", value: "b" }] },
+);
+test(coverOf, { path: { value: "x" }, method: "get" }, {});
+test(coverOf, "x", {});
 
 test("parseHttpRoute() breaks the second rule of a name", (t) => {
   const manifest = edit(gatewayRoute, "spec.rules", [

@@ -1,6 +1,5 @@
 import { create, toJson } from "@bufbuild/protobuf";
 import test from "ava";
-import { failAlways } from "../../../src/core/model/filter.ts";
 import type { InboundPolicy } from "../../../src/core/model/inbound-policy.ts";
 import { everyRequest } from "../../../src/core/model/match.ts";
 import { defaultMeta, resourceMeta } from "../../../src/core/model/meta.ts";
@@ -112,15 +111,17 @@ test("fromWireInbound() admits nobody when the protocol is not known", (t) => {
   t.deepEqual(faults, [{ path: "protocol", reason: "is of no known kind; nobody is admitted" }]);
 });
 
-test("fromWireInbound() answers 500 where it cannot read gRPC routes", (t) => {
-  const { value, faults } = withProtocol({ case: "grpc", value: { routes: [{}] } });
-  t.is(faults.length, 1);
-  t.deepEqual(value.routes[0]?.rules, [
-    {
-      matches: [everyRequest],
-      filters: [failAlways(500, "protocol.grpc: has gRPC routes, which are not supported")],
-    },
+test("fromWireInbound() refuses the calls of a gRPC route whose match names none", (t) => {
+  const value = {
+    routes: [
+      { metadata: { kind: { case: "default" as const, value: "r" } }, rules: [{ matches: [{}] }] },
+    ],
+  };
+  const { value: read, faults } = withProtocol({ case: "grpc", value });
+  t.deepEqual(faults, [
+    { path: "protocol.grpc.routes[0].rules[0].matches[0].rpc", reason: "is missing" },
   ]);
+  t.regex(read.routes[0]?.rules[0]?.matches[0]?.unreadable ?? "", /is missing/);
 });
 
 test("fromWireInbound() waits 10 s where no usable time is given", (t) => {

@@ -10,7 +10,7 @@ import type { Decoded } from "../../../src/core/wire/decode.ts";
 import {
   type HttpRoute_RuleSchema,
   OutboundPolicySchema,
-  type ProxyProtocolSchema,
+  type TlsRouteSchema,
   TrafficSpecSchema,
 } from "../../../src/core/wire/gen/linkerd/outbound_pb.ts";
 import {
@@ -169,19 +169,12 @@ test("fromWireOutbound() answers 500 for everything when the protocol is not kno
   });
 });
 
-test("fromWireOutbound() answers 500 for gRPC routes and for detection without HTTP", (t) => {
-  const protocols: readonly Init<typeof ProxyProtocolSchema>[] = [
-    { kind: { case: "grpc", value: { routes: [] } } },
-    { kind: { case: "detect", value: {} } },
-  ];
-  for (const protocol of protocols) {
-    const { value, faults } = fromWireOutbound(
-      create(OutboundPolicySchema, { metadata, protocol }),
-    );
-    t.is(faults.length, 1);
-    t.like(value.httpRoutes[0]?.rules[0]?.filters[0], { kind: "failure" });
-    t.is(value.opaque.refusal, "invalid");
-  }
+test("fromWireOutbound() answers 500 for detection without HTTP", (t) => {
+  const protocol = { kind: { case: "detect" as const, value: {} } };
+  const { value, faults } = fromWireOutbound(create(OutboundPolicySchema, { metadata, protocol }));
+  t.is(faults.length, 1);
+  t.like(value.httpRoutes[0]?.rules[0]?.filters[0], { kind: "failure" });
+  t.is(value.opaque.refusal, "invalid");
 });
 
 test("fromWireOutbound() fails a rule without backends, and keeps its matches", (t) => {
@@ -271,17 +264,33 @@ test("fromWireOutbound() refuses bytes without exactly one route and rule for th
   );
 });
 
-test("fromWireOutbound() refuses TLS routes that look at the server name", (t) => {
-  const snis = [{ match: { case: "exact" as const, value: "a" } }];
-  const routes = [{ metadata, snis, rules: [{ backends: empty }] }];
+test("fromWireOutbound() reads TLS routes by server name, and refuses one whose name it cannot read", (t) => {
+  const named = (match: { case: "exact"; value: string }): Init<typeof TlsRouteSchema> => ({
+    metadata,
+    snis: [{ match }],
+    rules: [{ backends: empty }],
+  });
+  const routes = [
+    named({ case: "exact", value: "A.example" }),
+    named({ case: "exact", value: "" }),
+  ];
   const { value, faults } = fromWireOutbound(
     create(OutboundPolicySchema, {
       metadata,
       protocol: { kind: { case: "tls", value: { routes } } },
     }),
   );
+  t.deepEqual(
+    value.tlsRoutes?.map(({ snis, refusal }) => ({ snis, refusal })),
+    [
+      { snis: [{ kind: "exact", value: "a.example" }], refusal: "" },
+      { snis: [], refusal: "invalid" },
+    ],
+  );
   t.is(value.opaque.refusal, "invalid");
-  t.is(faults.length, 1);
+  t.deepEqual(faults, [
+    { path: "protocol.tls.routes[1].snis[0]", reason: "is neither a name nor a suffix" },
+  ]);
 });
 
 const workload = '{"ns":"demo","pod":"web-1"}';

@@ -140,14 +140,14 @@ test("fromWireAccrual() does not count by a rate that is none", (t) => {
 });
 
 test("fromWireAccrual() says what it does not support", (t) => {
-  const backoff = { maxBackoff: { seconds: 1n }, minBackoff: {}, respectRetryAfterHint: true };
+  const backoff = { maxBackoff: { seconds: 1n }, minBackoff: {} };
   const { faults } = accrual({
     kind: { case: "consecutiveFailures", value: { backoff } },
     ejection: { minReadyEndpoints: 1 },
   });
   t.deepEqual(
     faults.map(({ path }) => path),
-    ["ejection", "consecutiveFailures.backoff.respectRetryAfterHint"],
+    ["ejection"],
   );
 });
 

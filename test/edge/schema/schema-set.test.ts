@@ -258,23 +258,13 @@ test("check() warns of a version that is deprecated, and still checks it", (t) =
 });
 
 const kinds =
-  "Backend, DirectResponse, HTTPRoute, XBackendTrafficPolicy, ServiceProfile, AuthorizationPolicy, HTTPLocalRateLimitPolicy, MeshTLSAuthentication, NetworkAuthentication, ServerAuthorization, Server, HTTPFault, JWTAuthentication, Namespace, Pod, Service, Secret, EndpointSlice";
+  "Backend, DirectResponse, GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, XBackendTrafficPolicy, ServiceProfile, AuthorizationPolicy, EgressNetwork, HTTPLocalRateLimitPolicy, MeshTLSAuthentication, NetworkAuthentication, ServerAuthorization, Server, HTTPFault, JWTAuthentication, Namespace, Pod, Service, Secret, EndpointSlice";
 
 for (const [apiVersion, kind, expected] of [
   [
     "apps/v1",
     "Deployment",
     `ignored : kind "Deployment" of "apps/v1" is not known to Weft, which knows ${kinds}`,
-  ],
-  [
-    "gateway.networking.k8s.io/v1",
-    "TCPRoute",
-    `ignored : kind "TCPRoute" of "gateway.networking.k8s.io/v1" is not known to Weft, which knows ${kinds}`,
-  ],
-  [
-    "gateway.networking.k8s.io/v1",
-    "GRPCRoute",
-    `ignored : kind "GRPCRoute" of "gateway.networking.k8s.io/v1" is not known to Weft, which knows ${kinds}`,
   ],
   [
     "serving.knative.dev/v1",
@@ -342,7 +332,7 @@ test("check() answers for any JSON in place of any part of any object", (t) => {
 test("the set lists what it knows", (t) => {
   t.true(schemas.known.includes("policy.linkerd.io/v1beta3 Server"));
   t.true(schemas.known.includes("v1 Pod"));
-  t.is(schemas.known.length, 27);
+  t.is(schemas.known.length, 35);
 });
 
 test("check() leaves Linkerd's group the names and values that Gateway API forbids", (t) => {

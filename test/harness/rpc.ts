@@ -1,0 +1,191 @@
+/** A service of gRPC in all four shapes, and a client of it, over `@grpc/grpc-js`: real peers that know nothing of proxies. */
+import {
+  Client,
+  credentials,
+  Metadata,
+  type MethodDefinition,
+  Server,
+  ServerCredentials,
+  type ServiceError,
+  type StatusObject,
+} from "@grpc/grpc-js";
+
+const same = (bytes: Buffer): Buffer => bytes;
+
+function shape(name: string, requestStream: boolean, responseStream: boolean): Shape {
+  return {
+    path: `/demo.Echo/${name}`,
+    requestStream,
+    responseStream,
+    requestSerialize: same,
+    requestDeserialize: same,
+    responseSerialize: same,
+    responseDeserialize: same,
+  };
+}
+
+type Shape = MethodDefinition<Buffer, Buffer>;
+
+const shapes = {
+  unary: shape("Unary", false, false),
+  gather: shape("Gather", true, false),
+  spread: shape("Spread", false, true),
+  chat: shape("Chat", true, true),
+};
+
+/** What a request asks for in its metadata: `fail`: this status code. `initial`: metadata before anything else. */
+export class RpcServer implements AsyncDisposable {
+  port = 0;
+  /** Calls that have begun, by path. */
+  readonly seen: string[] = [];
+  readonly metadata: Metadata[] = [];
+  cancelled = 0;
+  readonly #server: Server = new Server();
+
+  static async start(): Promise<RpcServer> {
+    const server = new RpcServer();
+    server.#serve();
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    server.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) resolve(port);
+      else reject(error);
+    });
+    server.port = await promise;
+    return server;
+  }
+
+  #serve(): void {
+    this.#server.addService(shapes, {
+      unary: (call: Unary, answer: Answer) => {
+        const failure = this.#note("unary", call.metadata);
+        call.on("cancelled", () => {
+          this.cancelled++;
+        });
+        if (failure === "never") return;
+        if (failure !== undefined) answer({ code: Number(failure), details: "asked to fail" });
+        else answer(null, call.request, trailing(call.metadata));
+      },
+      gather: (call: Stream, answer: Answer) => {
+        this.#note("gather", call.metadata);
+        const parts: Buffer[] = [];
+        call.on("data", (bytes: Buffer) => parts.push(bytes));
+        call.on("end", () => answer(null, Buffer.concat(parts)));
+      },
+      spread: (call: Unary & Stream) => {
+        this.#note("spread", call.metadata);
+        for (const byte of call.request) call.write(Buffer.of(byte));
+        call.end();
+      },
+      chat: (call: Stream) => {
+        this.#note("chat", call.metadata);
+        call.on("cancelled", () => {
+          this.cancelled++;
+        });
+        call.on("error", () => {});
+        call.on("data", (bytes: Buffer) => call.write(bytes));
+        call.on("end", () => call.end());
+      },
+    });
+  }
+
+  #note(name: string, metadata: Metadata): string | undefined {
+    this.seen.push(name);
+    this.metadata.push(metadata);
+    return metadata.get("fail")[0]?.toString();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#server.forceShutdown();
+    return Promise.resolve();
+  }
+}
+
+function trailing(metadata: Metadata): Metadata {
+  const trailers = new Metadata();
+  const wanted = metadata.get("trailing")[0];
+  if (wanted !== undefined) trailers.set("x-trailing", wanted);
+  return trailers;
+}
+
+type Unary = {
+  readonly metadata: Metadata;
+  readonly request: Buffer;
+  on(event: string, listener: (bytes: Buffer) => void): void;
+};
+type Stream = {
+  readonly metadata: Metadata;
+  on(event: string, listener: (bytes: Buffer) => void): void;
+  write(bytes: Buffer): void;
+  end(): void;
+};
+type Answer = (
+  error: Partial<StatusObject> | null,
+  value?: Buffer,
+  trailers?: Metadata,
+) => void;
+
+export type RpcResult = {
+  readonly code: number;
+  readonly details: string;
+  readonly messages: readonly Buffer[];
+  readonly trailers: Metadata;
+};
+
+export class RpcClient implements Disposable {
+  readonly #client: Client;
+
+  constructor(port: number, authority: string = "web.demo:80") {
+    this.#client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+      "grpc.default_authority": authority,
+      "grpc.enable_retries": 0,
+      // Each client has a connection of its own, as clients in pods of their own have.
+      "grpc.use_local_subchannel_pool": 1,
+    });
+  }
+
+  /** A whole call: everything is sent, then everything is read. */
+  async call(
+    name: keyof typeof shapes,
+    sent: readonly Buffer[],
+    options: { readonly metadata?: Readonly<Record<string, string>>; readonly deadlineMs?: number } = {},
+  ): Promise<RpcResult> {
+    const { promise, resolve } = Promise.withResolvers<RpcResult>();
+    const messages: Buffer[] = [];
+    const metadata = new Metadata();
+    for (const [key, value] of Object.entries(options.metadata ?? {})) metadata.set(key, value);
+    const { path, requestStream, responseStream } = shapes[name];
+    const { deadlineMs } = options;
+    const limits = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
+    const onValue = (_error: ServiceError | null, value?: Buffer): void => {
+      if (value !== undefined) messages.push(value);
+    };
+    const first = sent[0] ?? Buffer.alloc(0);
+    const client = this.#client;
+    const stream = requestStream
+      ? responseStream
+        ? client.makeBidiStreamRequest(path, same, same, metadata, limits)
+        : client.makeClientStreamRequest(path, same, same, metadata, limits, onValue)
+      : responseStream
+        ? client.makeServerStreamRequest(path, same, same, first, metadata, limits)
+        : client.makeUnaryRequest(path, same, same, first, metadata, limits, onValue);
+    stream.on("error", () => {});
+    stream.on("status", ({ code, details, metadata: trailers }: StatusObject) => {
+      // The value of a call with one follows its status.
+      setImmediate(() => resolve({ code, details, messages, trailers }));
+    });
+    if (responseStream) stream.on("data", (bytes: Buffer) => messages.push(bytes));
+    if ("write" in stream) {
+      for (const bytes of sent) stream.write(bytes);
+      stream.end();
+    }
+    return promise;
+  }
+
+  chat(): ReturnType<Client["makeBidiStreamRequest"]> {
+    return this.#client.makeBidiStreamRequest(shapes.chat.path, same, same, new Metadata());
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+}

@@ -1,0 +1,177 @@
+/** What a sidecar as a process owes its machine, whatever clients and bugs do to it. */
+import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
+import http from "node:http";
+import { connect, type Socket } from "node:net";
+import { setTimeout as pass } from "node:timers/promises";
+import test from "ava";
+import { EchoOrigin } from "../harness/origin.ts";
+import { ControlPlane } from "./control-plane.ts";
+import { openInspector } from "./crash-worker.ts";
+import { endpointsAt, policyTo } from "./policies.ts";
+import { SidecarProcess } from "./sidecar-process.ts";
+
+const a = "backend-a.demo.svc.cluster.local:8080";
+/** By hand: more of everything, as the promise says. */
+const isLong = process.env["WEFT_TEST_LONG"] === "1";
+const vanishing = isLong ? 100_000 : 5_000;
+const crashes = isLong ? 60 : 8;
+const idle = 10_000;
+/** Freed memory is given back late; what leaks grows with the number of clients. */
+const allowedGrowthKiB = 96 * 1024;
+
+const body = "x".repeat(60);
+const request = `POST /upload HTTP/1.1\r\nHost: backend-a.demo:8080\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+
+type RigOptions = {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly inspect?: boolean;
+};
+
+async function rig(options: RigOptions = {}) {
+  const stack = new AsyncDisposableStack();
+  const plane = stack.use(await ControlPlane.start());
+  const origin = stack.use(await EchoOrigin.start("a"));
+  plane.setOutbound(a, policyTo(a));
+  plane.setEndpoints(a, endpointsAt(origin.port));
+  const sidecar = stack.use(SidecarProcess.start(plane, options));
+  const { outbound } = await sidecar.ready();
+  const { hostname: host, port } = new URL(`http://${outbound}`);
+  const to = { host, port: Number(port) };
+  await statusOf(to);
+  return { sidecar, to, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+type Address = { readonly host: string; readonly port: number };
+
+/** Of a request on a connection of its own; 0: it failed. */
+async function statusOf(to: Address): Promise<number> {
+  const headers = { host: "backend-a.demo:8080" };
+  const asked = http.get({ ...to, path: "/", agent: false, headers, timeout: 20_000 });
+  asked.once("timeout", () => asked.destroy());
+  try {
+    const [response] = await once(asked, "response");
+    response.resume();
+    return response.statusCode;
+  } catch {
+    return 0;
+  }
+}
+
+type Holdings = { readonly descriptors: number; readonly rssKiB: number };
+
+function holdingsOf({ child }: SidecarProcess): Holdings {
+  const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
+  return {
+    descriptors: readdirSync(`/proc/${child.pid}/fd`).length,
+    rssKiB: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]),
+  };
+}
+
+/** Connections of clients and to endpoints that are open. */
+async function openConnections(sidecar: SidecarProcess): Promise<number> {
+  const page = await sidecar.page("metrics");
+  const lines = page.split("\n").filter((line) => line.startsWith("tcp_open_connections{"));
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+}
+
+async function untilAllGone(sidecar: SidecarProcess): Promise<void> {
+  while ((await openConnections(sidecar)) > 0) await pass(50);
+}
+
+/** Says so much of a request, hears perhaps a part of the answer, and is gone: by FIN or by RST. */
+async function vanish(to: Address, at: number): Promise<void> {
+  const socket = connect(to);
+  socket.on("error", () => {});
+  const closed = once(socket, "close");
+  await once(socket, "connect");
+  const said = at % (request.length + 1);
+  socket.write(request.slice(0, said));
+  if (said === request.length) await Promise.race([once(socket, "data"), closed]);
+  if (Math.floor(at / (request.length + 1)) % 2 === 0) socket.resetAndDestroy();
+  else socket.destroy();
+  await closed;
+}
+
+async function vanishAll(to: Address, count: number): Promise<void> {
+  const together = 32;
+  let next = 0;
+  const one = async (): Promise<void> => {
+    while (next < count) await vanish(to, next++);
+  };
+  await Promise.all(Array.from({ length: together }, one));
+}
+
+test.serial("clients that vanish at every byte of a request leave nothing behind", async (t) => {
+  t.timeout(isLong ? 1_800_000 : 170_000);
+  await using running = await rig();
+  const { sidecar, to } = running;
+  await vanishAll(to, 1_000);
+  await untilAllGone(sidecar);
+  const before = holdingsOf(sidecar);
+  await vanishAll(to, vanishing);
+  await untilAllGone(sidecar);
+  t.is(await statusOf(to), 200);
+  await untilAllGone(sidecar);
+  const after = holdingsOf(sidecar);
+  t.log(before, after);
+  t.true(after.descriptors <= before.descriptors + 4, `${after.descriptors} descriptors`);
+  t.true(after.rssKiB < before.rssKiB + allowedGrowthKiB, `${after.rssKiB} KiB`);
+});
+
+test.serial("10,000 idle connections do not keep others from being served, and are let go", async (t) => {
+  t.timeout(170_000);
+  await using running = await rig({ env: { WEFT_MAX_CONNECTIONS: String(2 * idle) } });
+  const { sidecar, to } = running;
+  const before = holdingsOf(sidecar);
+  const sockets: Socket[] = [];
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  while (sockets.length < idle) {
+    const batch = Array.from({ length: 200 }, () => connect(to));
+    sockets.push(...batch);
+    for (const socket of batch) socket.on("error", () => {});
+    await Promise.all(batch.map((socket) => once(socket, "connect")));
+  }
+  while ((await openConnections(sidecar)) < idle) await pass(50);
+  const during = holdingsOf(sidecar);
+  for (let count = 0; count < 20; count++) t.is(await statusOf(to), 200);
+  for (const socket of sockets) socket.destroy();
+  await untilAllGone(sidecar);
+  const after = holdingsOf(sidecar);
+  t.log(before, during, after);
+  t.true(during.rssKiB - before.rssKiB < 200 * 1024, `${during.rssKiB} KiB`);
+  t.true(after.descriptors <= before.descriptors + 4, `${after.descriptors} descriptors`);
+});
+
+test.serial("a worker that crashes every second costs its own connections, and is there again", async (t) => {
+  t.timeout(isLong ? 300_000 : 170_000);
+  await using running = await rig({ env: { WEFT_WORKERS: "2" }, inspect: true });
+  const { sidecar, to } = running;
+  const inspector = await openInspector(await sidecar.inspectorUrl());
+  let isOver = false;
+  const seen = { answered: 0, failed: 0 };
+  const asking = (async () => {
+    while (!isOver) {
+      if ((await statusOf(to)) === 200) seen.answered++;
+      else seen.failed++;
+    }
+  })();
+  for (let crash = 0; crash < crashes; crash++) {
+    await pass(1_000);
+    while (inspector.workers().length < 2) await pass(20);
+    await inspector.crash(inspector.workers()[0] ?? "");
+  }
+  const crashedMs = performance.now();
+  for (let good = 0; good < 20; ) good = (await statusOf(to)) === 200 ? good + 1 : 0;
+  const healedMs = performance.now() - crashedMs;
+  isOver = true;
+  await asking;
+  await inspector[Symbol.asyncDispose]();
+  t.log(seen, `healed after ${Math.round(healedMs)} ms`);
+  t.true(healedMs < 5_000, `${healedMs} ms`);
+  t.true(seen.failed <= crashes * 2, `${seen.failed} failed`);
+  t.is(sidecar.lines.filter(({ event }) => event === "worker_died").length, crashes);
+  t.false(sidecar.lines.some(({ event }) => event === "workers_given_up"));
+});
