@@ -9,6 +9,7 @@ import { type Benchmark, packages, type Tool } from "./harness/benchmark.ts";
 import { loadBefore, printTable, writeReport } from "./harness/report.ts";
 import { churn } from "./proxy/churn.ts";
 import { handshakes } from "./proxy/handshakes.ts";
+import { hot } from "./proxy/hot.ts";
 import { http1 } from "./proxy/http1.ts";
 import { inbound } from "./proxy/inbound.ts";
 import { memory } from "./proxy/memory.ts";
@@ -19,16 +20,17 @@ import { scaling } from "./proxy/scaling.ts";
 import { start } from "./proxy/start.ts";
 
 const benchmarks: readonly Benchmark[] = [
+  hot,
   http1,
   rules,
   inbound,
   mesh,
   handshakes,
   opaque,
-  memory,
-  start,
-  churn,
   scaling,
+  churn,
+  start,
+  memory,
 ];
 
 /** Something that this needs is not installed (sysexits.h EX_UNAVAILABLE). */

@@ -4,8 +4,8 @@ import type { ScenarioResult } from "./rounds.ts";
 import { short } from "./statistics.ts";
 
 const width = 860;
-const labelWidth = 150;
-const barWidth = 560;
+const labelWidth = 170;
+const barWidth = 520;
 const rowHeight = 20;
 const titleHeight = 34;
 const palette = ["#2563eb", "#60a5fa", "#64748b", "#94a3b8", "#a3a3a3", "#cbd5e1"];

@@ -13,10 +13,13 @@ export async function takeTurns<C extends { readonly name: string }>(
   contenders: readonly C[],
   rounds: number,
   measure: (contender: C) => Promise<Sample>,
+  warmUps: number = 2,
 ): Promise<Taken> {
   const taken = new Map(contenders.map(({ name }) => [name, [] as Sample[]]));
-  // The first turn warms up code, connections and caches.
-  for (const contender of contenders) await measure(contender);
+  // The first turns warm up code, connections and caches.
+  for (let turn = 0; turn < warmUps; turn++) {
+    for (const contender of contenders) await measure(contender);
+  }
   for (let round = 0; round < rounds; round++) {
     const at = Math.floor(round / 2) % contenders.length;
     const rotated = [...contenders.slice(at), ...contenders.slice(0, at)];

@@ -103,6 +103,7 @@ const upstream = new Upstream({
   shard,
   wire: upstreamWire,
   target,
+  idle: target.idle,
   counts: shard.upstreamCounts("outbound", false),
   preface: undefined,
 });

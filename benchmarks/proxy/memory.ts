@@ -152,7 +152,8 @@ async function run({ rounds }: Settings): Promise<readonly ScenarioResult[]> {
     await using stage = new Stage();
     return await measure(stage);
   };
-  const taken = await takeTurns(entries, rounds, onFreshStage);
+  // Each turn is a fresh process, so there is nothing to warm up.
+  const taken = await takeTurns(entries, rounds, onFreshStage, 0);
   const discovered = [
     {
       name: "weft",
@@ -160,7 +161,7 @@ async function run({ rounds }: Settings): Promise<readonly ScenarioResult[]> {
         measureServices(await startWithServices(stage, origin.port, services)),
     },
   ];
-  const asked = await takeTurns(discovered, rounds, onFreshStage);
+  const asked = await takeTurns(discovered, rounds, onFreshStage, 0);
   return [
     scenarioResult("connections", taken, targets),
     scenarioResult(`${services} Services in use`, asked, []),

@@ -1,4 +1,4 @@
-/** The tables of the data plane's benchmarks: destinations whose requests all go to one endpoint. */
+/** The tables of `exchange.ts`: a destination whose requests all go to one endpoint. */
 import { defaultLoad, type RouteBackend } from "../../src/core/model/backend.ts";
 import { everyRequest, type HttpMatch } from "../../src/core/model/match.ts";
 import { defaultMeta } from "../../src/core/model/meta.ts";
@@ -6,7 +6,7 @@ import { noTimeouts } from "../../src/core/model/timeouts.ts";
 import { outboundTable } from "../../src/core/table/outbound.ts";
 import type { Snapshot } from "../../src/thread/messages.ts";
 
-/** What the rule of the benchmark asks of a request; HAProxy is asked for the same. */
+/** What the rule of the benchmark asks of a request. */
 const match: HttpMatch = {
   ...everyRequest,
   path: { kind: "prefix", value: "/bench" },
@@ -15,16 +15,8 @@ const match: HttpMatch = {
 
 type BenchmarkSnapshot = Extract<Snapshot, { readonly kind: "outbound" | "endpoints" }>;
 
-/** One destination, with one rule that asks for a header and a prefix. */
+/** One destination, with one rule that asks for a header and a prefix; other requests are refused. */
 export function snapshots(originPort: number): readonly BenchmarkSnapshot[] {
-  return snapshotsOf(originPort, new Map([["web.demo", [match]]]));
-}
-
-/** A destination for each name, with one rule for each of its matches; what none of them takes is refused. */
-export function snapshotsOf(
-  originPort: number,
-  destinations: ReadonlyMap<string, readonly HttpMatch[]>,
-): readonly BenchmarkSnapshot[] {
   const endpoint = {
     ip: "127.0.0.1",
     port: originPort,
@@ -41,11 +33,11 @@ export function snapshotsOf(
       revision: 1,
       table: { exists: true, endpoints: [endpoint] },
     },
-    ...Array.from(destinations, ([name, matches]) => outboundOf(name, matches)),
+    routed(),
   ];
 }
 
-function outboundOf(name: string, matches: readonly HttpMatch[]): BenchmarkSnapshot {
+function routed(): BenchmarkSnapshot {
   const meta = defaultMeta("benchmark");
   const backend: RouteBackend = {
     backend: { meta, dispatch: { kind: "balancer", authority: "origin", load: defaultLoad } },
@@ -61,11 +53,11 @@ function outboundOf(name: string, matches: readonly HttpMatch[]): BenchmarkSnaps
         meta,
         hosts: [],
         rules: [
-          ...matches.map((one) => ({
+          {
             ...rule,
-            matches: [one],
-            backends: { kind: "random-available", backends: [backend] } as const,
-          })),
+            matches: [match],
+            backends: { kind: "random-available", backends: [backend] },
+          },
           { ...rule, matches: [everyRequest], backends: { kind: "empty" } },
         ],
       },
@@ -75,7 +67,7 @@ function outboundOf(name: string, matches: readonly HttpMatch[]): BenchmarkSnaps
   });
   return {
     kind: "outbound",
-    target: `${name}.svc.cluster.local:80`,
+    target: "web.demo.svc.cluster.local:80",
     revision: 1,
     answer: { kind: "policy", table },
   };

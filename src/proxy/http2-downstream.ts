@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import type { HeaderBlock } from "../codec/http2/header-block.ts";
 import type { Http2Stream } from "../codec/http2/stream.ts";
+import { formatIp } from "../core/std/ip.ts";
 import type { Wire } from "../edge/net/wire.ts";
 import { Downstream } from "./downstream.ts";
 import { Http2Link } from "./http2-link.ts";
@@ -15,6 +16,9 @@ import { StreamWire } from "./stream-wire.ts";
 
 /** RFC 6455 §4.1. */
 const keyBytes = 16;
+
+/** A client broke the rules of HTTP/2, or one of its limits; the detail says which. */
+const failed = "http2";
 
 /** Streams are not counted as connections; the one that carries them is. */
 const uncounted = { opened: (): void => {}, closed: (): void => {} };
@@ -39,13 +43,14 @@ export class Http2Downstream implements Connection {
       counts,
       idleMs: shard.limits.idleTimeoutMs,
       onStream: (stream) => this.#begin(stream),
-      onGone: () => this.#gone(),
+      onGone: (detail) => this.#gone(detail),
     });
     if (shard.isClosing) this.drain();
   }
 
+  /** What was read before may lie in the buffer that heads are written to. */
   feed(bytes: Buffer, start: number, end: number): boolean {
-    this.#link.feed(bytes, start, end);
+    this.#link.feed(Buffer.from(bytes.subarray(start, end)), 0, end - start);
     return true;
   }
 
@@ -73,8 +78,13 @@ export class Http2Downstream implements Connection {
     return wire;
   }
 
-  #gone(): void {
-    const { shard } = this.#options;
+  #gone(detail: string): void {
+    const { shard, origin } = this.#options;
+    if (this.#link.hasFailed) {
+      const client = formatIp(origin.peer.ip);
+      if (origin.direction === "outbound") shard.refuseOutbound(failed, { client, detail });
+      else shard.refuseConnection(failed, { port: origin.port, client, detail });
+    }
     for (const wire of this.#spare.splice(0)) wire.end();
     shard.connections.delete(this);
     shard.onConnectionGone();

@@ -79,8 +79,9 @@ export class Http2Link implements WireOwner {
     this.#flush();
   }
 
-  get isGone(): boolean {
-    return this.#isGone;
+  /** Whether the session has ended the connection for what the peer did. */
+  get hasFailed(): boolean {
+    return this.#reason !== "";
   }
 
   readBuffer(): Buffer {

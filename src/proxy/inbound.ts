@@ -129,6 +129,8 @@ function passRule(exchange: Exchange, filters: PreparedFilters, from: number): v
 }
 
 function sendToApplication(exchange: Exchange, how: Forwarding): void {
+  // A tunnel is judged again by each policy that follows (`tunnel-permission.ts`), so what was asked for must stay readable.
+  if (exchange.keepsUpgrade || exchange.head.method === "CONNECT") exchange.detach();
   const { shard, origin } = exchange;
   const group = shard.tables.application(origin.port, origin.destination);
   const target = group?.pick(exchange.readyMs, shard.random, exchange.tried);

@@ -160,7 +160,7 @@ export const workerMetrics: Readonly<Record<WorkerMetric, MetricSpec>> = {
   },
   weft_tunnel_close_total: {
     kind: "counter",
-    help: "Tunnels ended, by cause: closed by a peer, or idle.",
+    help: "Tunnels ended, by cause: closed by a peer, idle, or revoked by a policy.",
     labels: ["direction", "kind", "cause"],
   },
   weft_tunnel_open_connections: {

@@ -1,6 +1,8 @@
 /** A service of gRPC in all four shapes, and a client of it, over `@grpc/grpc-js`: real peers that know nothing of proxies. */
+import type { EventEmitter } from "node:events";
 import {
   Client,
+  type ClientDuplexStream,
   credentials,
   Metadata,
   type MethodDefinition,
@@ -8,6 +10,7 @@ import {
   ServerCredentials,
   type ServiceError,
   type StatusObject,
+  type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
 const same = (bytes: Buffer): Buffer => bytes;
@@ -55,7 +58,7 @@ export class RpcServer implements AsyncDisposable {
   }
 
   #serve(): void {
-    this.#server.addService(shapes, {
+    const handlers = {
       unary: (call: Unary, answer: Answer) => {
         const failure = this.#note("unary", call.metadata);
         call.on("cancelled", () => {
@@ -65,7 +68,7 @@ export class RpcServer implements AsyncDisposable {
         if (failure !== undefined) answer({ code: Number(failure), details: "asked to fail" });
         else answer(null, call.request, trailing(call.metadata));
       },
-      gather: (call: Stream, answer: Answer) => {
+      gather: (call: Stream, answer: Answer): void => {
         this.#note("gather", call.metadata);
         const parts: Buffer[] = [];
         call.on("data", (bytes: Buffer) => parts.push(bytes));
@@ -85,7 +88,8 @@ export class RpcServer implements AsyncDisposable {
         call.on("data", (bytes: Buffer) => call.write(bytes));
         call.on("end", () => call.end());
       },
-    });
+    };
+    this.#server.addService(shapes, handlers as unknown as UntypedServiceImplementation);
   }
 
   #note(name: string, metadata: Metadata): string | undefined {
@@ -118,11 +122,7 @@ type Stream = {
   write(bytes: Buffer): void;
   end(): void;
 };
-type Answer = (
-  error: Partial<StatusObject> | null,
-  value?: Buffer,
-  trailers?: Metadata,
-) => void;
+type Answer = (error: Partial<StatusObject> | null, value?: Buffer, trailers?: Metadata) => void;
 
 export type RpcResult = {
   readonly code: number;
@@ -147,7 +147,10 @@ export class RpcClient implements Disposable {
   async call(
     name: keyof typeof shapes,
     sent: readonly Buffer[],
-    options: { readonly metadata?: Readonly<Record<string, string>>; readonly deadlineMs?: number } = {},
+    options: {
+      readonly metadata?: Readonly<Record<string, string>>;
+      readonly deadlineMs?: number;
+    } = {},
   ): Promise<RpcResult> {
     const { promise, resolve } = Promise.withResolvers<RpcResult>();
     const messages: Buffer[] = [];
@@ -156,32 +159,36 @@ export class RpcClient implements Disposable {
     const { path, requestStream, responseStream } = shapes[name];
     const { deadlineMs } = options;
     const limits = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
+    const listen = (stream: Pick<EventEmitter, "on">, done: (result: RpcResult) => void): void => {
+      stream.on("error", () => {});
+      stream.on("status", ({ code, details, metadata: trailers }: StatusObject) => {
+        // The value of a call with one follows its status.
+        setImmediate(() => done({ code, details, messages, trailers }));
+      });
+      if (responseStream) stream.on("data", (bytes: Buffer) => messages.push(bytes));
+    };
     const onValue = (_error: ServiceError | null, value?: Buffer): void => {
       if (value !== undefined) messages.push(value);
     };
     const first = sent[0] ?? Buffer.alloc(0);
     const client = this.#client;
-    const stream = requestStream
-      ? responseStream
-        ? client.makeBidiStreamRequest(path, same, same, metadata, limits)
-        : client.makeClientStreamRequest(path, same, same, metadata, limits, onValue)
-      : responseStream
+    if (!requestStream) {
+      const stream = responseStream
         ? client.makeServerStreamRequest(path, same, same, first, metadata, limits)
         : client.makeUnaryRequest(path, same, same, first, metadata, limits, onValue);
-    stream.on("error", () => {});
-    stream.on("status", ({ code, details, metadata: trailers }: StatusObject) => {
-      // The value of a call with one follows its status.
-      setImmediate(() => resolve({ code, details, messages, trailers }));
-    });
-    if (responseStream) stream.on("data", (bytes: Buffer) => messages.push(bytes));
-    if ("write" in stream) {
-      for (const bytes of sent) stream.write(bytes);
-      stream.end();
+      listen(stream, resolve);
+      return promise;
     }
+    const stream = responseStream
+      ? client.makeBidiStreamRequest(path, same, same, metadata, limits)
+      : client.makeClientStreamRequest(path, same, same, metadata, limits, onValue);
+    listen(stream, resolve);
+    for (const bytes of sent) stream.write(bytes);
+    stream.end();
     return promise;
   }
 
-  chat(): ReturnType<Client["makeBidiStreamRequest"]> {
+  chat(): ClientDuplexStream<Buffer, Buffer> {
     return this.#client.makeBidiStreamRequest(shapes.chat.path, same, same, new Metadata());
   }
 

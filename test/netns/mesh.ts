@@ -93,11 +93,12 @@ export class TestNetnsMesh implements AsyncDisposable {
     // The CA's folder is its own; others are given the certificate, as a ConfigMap gives it to pods.
     const anchors = await must("cat", [path.join(node.folder, "issuer", "ca.crt")]);
     writeFileSync(path.join(node.folder, "anchors.pem"), anchors);
-    await mesh.#startPolicy();
+    await mesh.startPolicy();
     return mesh;
   }
 
-  async #startPolicy(): Promise<void> {
+  /** Also after it was killed. */
+  async startPolicy(): Promise<void> {
     const source = `files:${path.join(this.node.folder, "policy")}`;
     this.#policy = this.policyPod.start("root", [...weft, "policy", "--source", source], {
       ...controlSettings,

@@ -14,7 +14,9 @@ const server = createServer((_request, response) => {
   response.end(name);
 });
 server.on("upgrade", (_request, socket) => {
-  socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+  socket.write(
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+  );
   open.add(socket);
   socket.on("data", (bytes) => socket.write(bytes));
   socket.on("error", () => socket.destroy());

@@ -13,7 +13,14 @@ const tickMs = 10;
 /** RFC 6455 §5.5.1: the opcode of a close frame, with FIN. */
 const closeFrame = 0x88;
 
-const seen = { asked: 0, answered: 0, failed: [] as string[], politely: 0, rudely: 0, slowestMs: 0 };
+const seen = {
+  asked: 0,
+  answered: 0,
+  failed: [] as string[],
+  politely: 0,
+  rudely: 0,
+  slowestMs: 0,
+};
 const servers = new Set<string>();
 let underWay = 0;
 let isOver = false;
@@ -78,7 +85,9 @@ const timer = setInterval(() => {
   while (!isOver && seen.asked < due) ask();
   if (!isOver || underWay > 0) return;
   clearInterval(timer);
-  process.stdout.write(`saw ${JSON.stringify({ ...seen, failed: summary(), servers: [...servers] })}\n`);
+  process.stdout.write(
+    `saw ${JSON.stringify({ ...seen, failed: summary(), servers: [...servers] })}\n`,
+  );
   process.exit(0);
 }, tickMs);
 process.once("SIGTERM", () => {

@@ -1,10 +1,11 @@
 /** A rolling restart, as Kubernetes does it, that no client notices. */
+
+import { setTimeout as pass } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import test from "ava";
 import { TestNetnsMesh } from "./mesh.ts";
 import type { Pod } from "./pod.ts";
 import type { Running } from "./running.ts";
-import { setTimeout as pass } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 
 const port = 8080;
 const rate = 500;
@@ -38,7 +39,10 @@ test("a rolling restart of three replicas fails no request and closes each WebSo
   for (const name of ["b1", "b2", "b3"]) pods.push(await mesh.addPod(name, [port]));
   const replicas = await Promise.all(pods.map((pod) => startReplica(mesh, pod)));
   const podsOf = (of: readonly Replica[]): readonly Pod[] => of.map(({ pod }) => pod);
-  await mesh.addService({ name: "b", ports: [{ port: 80, targetPort: port }], endpoints: podsOf(replicas) }, [4]);
+  await mesh.addService(
+    { name: "b", ports: [{ port: 80, targetPort: port }], endpoints: podsOf(replicas) },
+    [4],
+  );
   await mesh.startSidecar(client);
   const asking = client.start("application", [
     ...node,
@@ -75,6 +79,7 @@ test("a rolling restart of three replicas fails no request and closes each WebSo
     t.is(await sidecar.ended, 0);
     const [drained = ""] = await sidecar.untilSays(/.*"drained".*/);
     t.log(drained);
+    t.notRegex(sidecar.output, /worker_died/);
     t.regex(drained, /"cutOff":\{"requests":0,"tunnels":0,"opaque":0\}/);
   }
 });

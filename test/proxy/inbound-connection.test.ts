@@ -137,8 +137,6 @@ const refusedBytes = test.macro({
 });
 
 const hello = "\x16\x03\x01\0\0";
-test(refusedBytes, preface, forAnything, "unsupported protocol http2");
-test(refusedBytes, preface, forHttp, "unsupported protocol http2");
 test(refusedBytes, "\0\0\0", forHttp, "unsupported protocol opaque");
 test(refusedBytes, "EHLO mail\r\n", withRoutes, "unsupported protocol opaque");
 test(refusedBytes, hello, withRoutes, "unsupported protocol tls");

@@ -313,12 +313,6 @@ test(
   writeTransportHeader({ ...good, name: "web.demo" }),
   "gateway domain invalid",
 );
-test(
-  "for HTTP/2",
-  badHeaders,
-  writeTransportHeader({ ...good, protocol: "http2" }),
-  "unsupported protocol http2",
-);
 test("that is none", badHeaders, Buffer.from("GET / HTTP/1.1\r\n\r\n"), "bad transport header");
 
 test("acceptInbound() reads the transport header the same, wherever it is split", async (t) => {

@@ -38,7 +38,6 @@ const ambiguous: readonly string[] = [
   "GET /\\..\\admin HTTP/1.1\r\nHost: web\r\n\r\n",
   "GET /a%00 HTTP/1.1\r\nHost: web\r\n\r\n",
   "GET / HTTP/2.0\r\nHost: web\r\n\r\n",
-  "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
   "GET /\r\n\r\n",
   "GET / HTTP/1.1\r\nHost: web\r\nConnection: content-length\r\n\r\n",
 ];

@@ -3,6 +3,7 @@ import { connect as dial } from "node:net";
 import test from "ava";
 import type { Filter } from "../../src/core/model/filter.ts";
 import { everyRequest } from "../../src/core/model/match.ts";
+import type { InboundTable } from "../../src/core/table/inbound.ts";
 import type { ToWorker } from "../../src/thread/messages.ts";
 import { authBy, authSnapshots } from "../harness/asking.ts";
 import { TestCa } from "../harness/certificates.ts";
@@ -12,15 +13,18 @@ import {
   admitting,
   allTo,
   anybody,
+  authorization,
   backend,
   demoTarget,
   endpoint,
   endpointSnapshot,
   identities,
+  inboundRoute,
   inboundSnapshot,
   outboundSnapshot,
   routed,
   rule,
+  serverTable,
   to,
   withPath,
 } from "../harness/policies.ts";
@@ -309,6 +313,49 @@ for (const [request, opening] of openings) {
     await origin.until(() => origin.openCount === 0);
     await shard.until(() => tunnels(shard).closed === 1);
     t.is(shard.count("tcp_open_connections"), 0);
+  });
+
+  test(`a tunnel of ${name} ends when a policy no longer admits it, and stays with one that does`, async (t) => {
+    const clock = new HandClock();
+    await using origin = await tunnelling(opening);
+    const policy = (table: InboundTable): ToWorker => inboundSnapshot(0, table);
+    await using shard = await ShardInTest.start({
+      clock,
+      limits: { revocationGraceMs: 5_000 },
+      listeners: [{ kind: "inbound-port", host: "127.0.0.1", port: 0 }],
+      forwards: [{ port: 0, host: "127.0.0.1", hostPort: origin.port }],
+      snapshots: [policy(admitting(anybody))],
+    });
+    using client = await RawClient.open(shard.port());
+    await client.send(request).head();
+    // Another connection uses the buffer that the request was read into.
+    using other = await RawClient.open(shard.port());
+    t.is(
+      (await other.send("GET /other/path HTTP/1.1\r\nX-No: host\r\n\r\n").response()).status,
+      400,
+    );
+    const authorizations = [authorization("everyone", anybody)];
+    const forThis = request === upgrade ? withPath("/ws") : everyRequest;
+    shard.take(policy(serverTable({ routes: [inboundRoute("this", forThis, authorizations)] })));
+    client.send("a");
+    await client.until((text) => text === "A");
+    shard.take(policy(admitting(identities("frontend.demo.id"))));
+    clock.pass(4_000);
+    client.send("b");
+    await client.until((text) => text === "AB");
+    // The grace was for the next policy to admit it again.
+    shard.take(policy(admitting(anybody)));
+    clock.pass(6_000);
+    client.send("c");
+    await client.until((text) => text === "ABC");
+    shard.take(policy(admitting(identities("frontend.demo.id"))));
+    clock.pass(6_000);
+    await client.closed();
+    await shard.until(() => shard.count("weft_tunnel_close_total", { cause: "revoked" }) === 1);
+    t.is(shard.count("inbound_tcp_authz_terminate_total", { srv_name: "web" }), 2);
+    const notice = await shard.message("notice");
+    t.is(notice.event, "inbound_connection_terminated");
+    t.regex(String(notice.fields["reason"]), /127\.0\.0\.1 without mutual TLS does not meet/);
   });
 
   test(`a tunnel of ${name} ends when nothing has come for too long from either side`, async (t) => {

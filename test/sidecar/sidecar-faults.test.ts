@@ -119,59 +119,65 @@ test.serial("clients that vanish at every byte of a request leave nothing behind
   t.true(after.rssKiB < before.rssKiB + allowedGrowthKiB, `${after.rssKiB} KiB`);
 });
 
-test.serial("10,000 idle connections do not keep others from being served, and are let go", async (t) => {
-  t.timeout(170_000);
-  await using running = await rig({ env: { WEFT_MAX_CONNECTIONS: String(2 * idle) } });
-  const { sidecar, to } = running;
-  const before = holdingsOf(sidecar);
-  const sockets: Socket[] = [];
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-  });
-  while (sockets.length < idle) {
-    const batch = Array.from({ length: 200 }, () => connect(to));
-    sockets.push(...batch);
-    for (const socket of batch) socket.on("error", () => {});
-    await Promise.all(batch.map((socket) => once(socket, "connect")));
-  }
-  while ((await openConnections(sidecar)) < idle) await pass(50);
-  const during = holdingsOf(sidecar);
-  for (let count = 0; count < 20; count++) t.is(await statusOf(to), 200);
-  for (const socket of sockets) socket.destroy();
-  await untilAllGone(sidecar);
-  const after = holdingsOf(sidecar);
-  t.log(before, during, after);
-  t.true(during.rssKiB - before.rssKiB < 200 * 1024, `${during.rssKiB} KiB`);
-  t.true(after.descriptors <= before.descriptors + 4, `${after.descriptors} descriptors`);
-});
-
-test.serial("a worker that crashes every second costs its own connections, and is there again", async (t) => {
-  t.timeout(isLong ? 300_000 : 170_000);
-  await using running = await rig({ env: { WEFT_WORKERS: "2" }, inspect: true });
-  const { sidecar, to } = running;
-  const inspector = await openInspector(await sidecar.inspectorUrl());
-  let isOver = false;
-  const seen = { answered: 0, failed: 0 };
-  const asking = (async () => {
-    while (!isOver) {
-      if ((await statusOf(to)) === 200) seen.answered++;
-      else seen.failed++;
+test.serial(
+  "10,000 idle connections do not keep others from being served, and are let go",
+  async (t) => {
+    t.timeout(170_000);
+    await using running = await rig({ env: { WEFT_MAX_CONNECTIONS: String(2 * idle) } });
+    const { sidecar, to } = running;
+    const before = holdingsOf(sidecar);
+    const sockets: Socket[] = [];
+    t.teardown(() => {
+      for (const socket of sockets) socket.destroy();
+    });
+    while (sockets.length < idle) {
+      const batch = Array.from({ length: 200 }, () => connect(to));
+      sockets.push(...batch);
+      for (const socket of batch) socket.on("error", () => {});
+      await Promise.all(batch.map((socket) => once(socket, "connect")));
     }
-  })();
-  for (let crash = 0; crash < crashes; crash++) {
-    await pass(1_000);
-    while (inspector.workers().length < 2) await pass(20);
-    await inspector.crash(inspector.workers()[0] ?? "");
-  }
-  const crashedMs = performance.now();
-  for (let good = 0; good < 20; ) good = (await statusOf(to)) === 200 ? good + 1 : 0;
-  const healedMs = performance.now() - crashedMs;
-  isOver = true;
-  await asking;
-  await inspector[Symbol.asyncDispose]();
-  t.log(seen, `healed after ${Math.round(healedMs)} ms`);
-  t.true(healedMs < 5_000, `${healedMs} ms`);
-  t.true(seen.failed <= crashes * 2, `${seen.failed} failed`);
-  t.is(sidecar.lines.filter(({ event }) => event === "worker_died").length, crashes);
-  t.false(sidecar.lines.some(({ event }) => event === "workers_given_up"));
-});
+    while ((await openConnections(sidecar)) < idle) await pass(50);
+    const during = holdingsOf(sidecar);
+    for (let count = 0; count < 20; count++) t.is(await statusOf(to), 200);
+    for (const socket of sockets) socket.destroy();
+    await untilAllGone(sidecar);
+    const after = holdingsOf(sidecar);
+    t.log(before, during, after);
+    t.true(during.rssKiB - before.rssKiB < 200 * 1024, `${during.rssKiB} KiB`);
+    t.true(after.descriptors <= before.descriptors + 4, `${after.descriptors} descriptors`);
+  },
+);
+
+test.serial(
+  "a worker that crashes every second costs its own connections, and is there again",
+  async (t) => {
+    t.timeout(isLong ? 300_000 : 170_000);
+    await using running = await rig({ env: { WEFT_WORKERS: "2" }, inspect: true });
+    const { sidecar, to } = running;
+    const inspector = await openInspector(await sidecar.inspectorUrl());
+    let isOver = false;
+    const seen = { answered: 0, failed: 0 };
+    const asking = (async () => {
+      while (!over.signal.aborted) {
+        if ((await statusOf(to)) === 200) seen.answered++;
+        else seen.failed++;
+      }
+    })();
+    for (let crash = 0; crash < crashes; crash++) {
+      await pass(1_000);
+      while (inspector.workers().length < 2) await pass(20);
+      await inspector.crash(inspector.workers()[0] ?? "");
+    }
+    const crashedMs = performance.now();
+    for (let good = 0; good < 20; ) good = (await statusOf(to)) === 200 ? good + 1 : 0;
+    const healedMs = performance.now() - crashedMs;
+    isOver = true;
+    await asking;
+    await inspector[Symbol.asyncDispose]();
+    t.log(seen, `healed after ${Math.round(healedMs)} ms`);
+    t.true(healedMs < 5_000, `${healedMs} ms`);
+    t.true(seen.failed <= crashes * 2, `${seen.failed} failed`);
+    t.is(sidecar.lines.filter(({ event }) => event === "worker_died").length, crashes);
+    t.false(sidecar.lines.some(({ event }) => event === "workers_given_up"));
+  },
+);

@@ -138,7 +138,7 @@ function findService(context: BackendContext, ref: BackendRef): Target {
   if (port?.appProtocol === "kubernetes.io/wss") {
     return refuse(
       "UnsupportedProtocol",
-      `${where} wants TLS (appProtocol kubernetes.io/wss), for which there is no BackendTLSPolicy`,
+      `${where} wants TLS (appProtocol kubernetes.io/wss), which takes a BackendTLSPolicy, and those are not served`,
     );
   }
   return { backend: serviceBackend(context, service, ref.port), service };

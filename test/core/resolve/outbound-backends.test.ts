@@ -219,7 +219,7 @@ test(
   refused,
   "name: w, port: 8080",
   "UnsupportedProtocol",
-  "port 8080 of Service w wants TLS (appProtocol kubernetes.io/wss), for which there is no BackendTLSPolicy",
+  "port 8080 of Service w wants TLS (appProtocol kubernetes.io/wss), which takes a BackendTLSPolicy, and those are not served",
 );
 test(
   refused,
