@@ -6,11 +6,13 @@ import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Benchmark, packages, type Tool } from "./harness/benchmark.ts";
+import { rewriteReadme } from "./harness/readme.ts";
 import { loadBefore, printTable, writeReport } from "./harness/report.ts";
 import { churn } from "./proxy/churn.ts";
 import { handshakes } from "./proxy/handshakes.ts";
 import { hot } from "./proxy/hot.ts";
 import { http1 } from "./proxy/http1.ts";
+import { http2 } from "./proxy/http2.ts";
 import { inbound } from "./proxy/inbound.ts";
 import { memory } from "./proxy/memory.ts";
 import { mesh } from "./proxy/mesh.ts";
@@ -27,6 +29,7 @@ const benchmarks: readonly Benchmark[] = [
   mesh,
   handshakes,
   opaque,
+  http2,
   scaling,
   churn,
   start,
@@ -80,6 +83,7 @@ async function runOne(benchmark: Benchmark): Promise<void> {
   for (const result of results) printTable(result);
   if (options.write && options.only === undefined) {
     writeReport({ benchmark, settings, load, results });
+    rewriteReadme(benchmarks.map(({ name }) => name));
   }
 }
 

@@ -122,10 +122,12 @@ function turnsUntil(isOver: () => boolean): Promise<void> {
   });
 }
 
-process.on("message", async (order: PacedOrder) => {
+async function obey(order: PacedOrder): Promise<void> {
   const answer: PacedAnswer = await run(order).then(
     (sortedUs) => ({ state: "done", sortedUs }),
     (error: Error) => ({ state: "failed", reason: error.message }),
   );
   process.send?.(answer);
-});
+}
+
+process.on("message", (order: PacedOrder) => void obey(order));

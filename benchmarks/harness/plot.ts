@@ -27,6 +27,7 @@ export function drawPlot(
   }
   const font = 'font-family="system-ui, sans-serif" font-size="12"';
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${y}" ${font}>
+<title>${escapeXml(title)}</title>
 <rect width="100%" height="100%" fill="#ffffff"/>
 <text x="10" y="22" font-size="15" font-weight="bold">${escapeXml(title)}</text>
 ${parts.join("\n")}

@@ -40,6 +40,8 @@ export type Target = {
   /** What is compared: the quotient unless this says the difference. */
   readonly by?: "difference";
   readonly most?: number;
+  /** It is enough not to be worse than this contender. */
+  readonly orNoWorseThan?: string;
   readonly least?: number;
 };
 
@@ -90,10 +92,16 @@ function judge(target: Target, taken: Taken): TargetResult {
     return by === "difference" ? value - other : value / other;
   });
   const middle = median(compared);
-  const isMet =
+  const isWithin =
     middle <= (target.most ?? Number.POSITIVE_INFINITY) &&
     middle >= (target.least ?? Number.NEGATIVE_INFINITY);
-  return { text, value: summarize(compared), isMet };
+  return { text, value: summarize(compared), isMet: isWithin || isNoWorse(target, taken) };
+}
+
+function isNoWorse({ metric, of, orNoWorseThan }: Target, taken: Taken): boolean {
+  if (orNoWorseThan === undefined) return false;
+  const others = series(taken, orNoWorseThan, metric);
+  return median(series(taken, of, metric).map((value, at) => value / (others[at] ?? 0))) <= 1;
 }
 
 function series(taken: Taken, name: string, metric: string): readonly number[] {

@@ -5,13 +5,16 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseIp } from "../core/std/ip.ts";
 import { startApplication } from "../demo/application.ts";
-import { applicationPort, demoLayout, namespace, ports } from "../demo/layout.ts";
+import { applicationPort, defaultBase, demoLayout, namespace, ports } from "../demo/layout.ts";
+import { Load } from "../demo/load.ts";
 import { type Mesh, startMesh } from "../demo/mesh.ts";
-import { type Screen, walkThrough } from "../demo/walkthrough.ts";
+import { openScreen, type Screen } from "../demo/screen.ts";
+import { walkThrough } from "../demo/walkthrough.ts";
 import { awaitStop } from "../edge/process/signal.ts";
 
 export type DemoFlags = {
   readonly once: boolean;
+  readonly netns: boolean;
   readonly base: string;
   readonly keep: boolean;
   readonly workers: string;
@@ -27,7 +30,11 @@ export async function runDemo(flags: DemoFlags): Promise<number> {
     process.stderr.write(`weft demo: ${fault}\n`);
     return usageError;
   }
-  const screen = makeScreen();
+  if (flags.netns) {
+    const { runNetnsDemo } = await import("./demo-netns.ts");
+    return runNetnsDemo(flags);
+  }
+  const screen = openScreen();
   const workFolder = mkdtempSync(path.join(os.tmpdir(), "weft-demo-"));
   const giveUp = new AbortController();
   const stopped = awaitStop().then((signal) => {
@@ -95,21 +102,35 @@ export async function runApplication(
     backendUrl: env["BACKEND_URL"] ?? "",
     httpProxy: env["http_proxy"] ?? "",
   });
+  process.stdout.write("listening\n");
   await awaitStop();
   server.close();
   server.closeAllConnections();
   return 0;
 }
 
+/** Asks the same again and again on one connection, and says after each answer what it has counted. */
+export async function runLoad(url: string): Promise<number> {
+  const load = new Load({ url }, (counts) => process.stdout.write(`${JSON.stringify(counts)}\n`));
+  await awaitStop();
+  const { failures } = await load.end();
+  return failures === 0 ? 0 : 1;
+}
+
 function checkFlags(flags: DemoFlags): string | undefined {
+  if (!/^([1-9]|[1-5][0-9]|6[0-4])$/.test(flags.workers)) {
+    return `--workers "${flags.workers}" must be a number from 1 to 64`;
+  }
+  if (flags.netns) {
+    return flags.base === defaultBase
+      ? undefined
+      : "give --base or --netns, not both: pods have addresses of their own";
+  }
   if (process.platform !== "linux") {
     return `needs Linux, where every address of 127.0.0.0/8 can be listened on; this is ${process.platform}`;
   }
   if (!flags.base.startsWith("127.") || parseIp(`${flags.base}.0.1`) === undefined) {
     return `--base "${flags.base}" must be the first two octets of a loopback address, such as 127.8`;
-  }
-  if (!/^([1-9]|[1-5][0-9]|6[0-4])$/.test(flags.workers)) {
-    return `--workers "${flags.workers}" must be a number from 1 to 64`;
   }
   return undefined;
 }
@@ -133,22 +154,4 @@ function showWhatToTry(mesh: Mesh, screen: Screen): void {
   }
   screen.line(`Logs: ${mesh.logFolder}`);
   screen.line("Ctrl-C ends it.");
-}
-
-function makeScreen(): Screen {
-  const colour = process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
-  const paint = (code: number, text: string): string =>
-    colour ? `\u001b[${code}m${text}\u001b[0m` : text;
-  const write = (text: string): void => {
-    process.stdout.write(`${text}\n`);
-  };
-  return {
-    heading: (text) => {
-      write(`\n${paint(1, text)}`);
-    },
-    line: write,
-    verdict: (good, text) => {
-      write(`  ${good ? paint(32, "ok") : paint(31, "WRONG")} ${text}`);
-    },
-  };
 }

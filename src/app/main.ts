@@ -237,6 +237,7 @@ function addDemo(weft: Command, finish: (code: number) => void): void {
       "run the walk-through, stop, and exit 0 only if every step did what it says",
       false,
     )
+    .option("--netns", "pods of network namespaces, with redirect rules: needs root", false)
     .option("--base <octets>", "first two octets of the loopback addresses to use", "127.7")
     .option("--keep", "leave the work folder (policies, logs, certificates) behind", false)
     .option("--workers <n>", "worker threads of each sidecar", "1")
@@ -246,7 +247,10 @@ function addDemo(weft: Command, finish: (code: number) => void): void {
 Examples:
   weft demo                 stays up for your own curl; Ctrl-C ends it
   weft demo --once          for scripts
-  weft demo --base 127.8    beside another demo`,
+  weft demo --base 127.8    beside another demo
+  weft demo --netns         curl in a pod, and no proxy setting anywhere
+
+Exit codes: 0 done, 1 something was not as it says, 64 the command line is wrong, 69 the machine lacks something for --netns.`,
     )
     .action(async (options: DemoFlags) => {
       const { runDemo } = await import("./demo.ts");
@@ -256,10 +260,15 @@ Examples:
     const { runApplication } = await import("./demo.ts");
     finish(await runApplication(process.env));
   });
+  demo.command("load <url>", { hidden: true }).action(async (url: string) => {
+    const { runLoad } = await import("./demo.ts");
+    finish(await runLoad(url));
+  });
 }
 
 type DemoFlags = {
   readonly once: boolean;
+  readonly netns: boolean;
   readonly base: string;
   readonly keep: boolean;
   readonly workers: string;

@@ -1,16 +1,12 @@
 /** What the demo shows: dynamic request routing and authorization, each request with its answer and the reason for it. */
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { type Answer, type Ask, askOnce, curlCommand, KeptConnection } from "./client.ts";
+import { type Answer, type Ask, askOnce, curlCommand } from "./client.ts";
 import { applicationPort, type DemoPod, namespace, ports } from "./layout.ts";
+import { Load } from "./load.ts";
 import { copyResource, type Mesh } from "./mesh.ts";
+import type { Screen } from "./screen.ts";
 import { explainOutbound } from "./why.ts";
-
-export type Screen = {
-  readonly heading: (text: string) => void;
-  readonly line: (text: string) => void;
-  readonly verdict: (good: boolean, text: string) => void;
-};
 
 export type WalkOptions = {
   readonly mesh: Mesh;
@@ -21,7 +17,6 @@ export type WalkOptions = {
 /** A policy that was dropped into the folder must be in force within this time. */
 const inForceDeadlineMs = 1_000;
 const pollMs = 5;
-const loadPauseMs = 10;
 
 /** Returns how many things were not as they should be. */
 export function walkThrough(options: WalkOptions): Promise<number> {
@@ -67,10 +62,8 @@ class Walk {
     await this.#drop("2-route.yaml", marked, says("B backend"));
     await this.#show(marked, says("B backend"), { "x-request-id": "alternative" });
     await this.#show(plain, says("A backend"), {});
-    this.#expect(
-      load.failures === 0,
-      `${load.answers} other requests so far, ${load.failures} failed`,
-    );
+    const { answers, failures } = load.counts;
+    this.#expect(failures === 0, `${answers} other requests so far, ${failures} failed`);
   }
 
   async #withAuthorization(): Promise<void> {
@@ -157,41 +150,4 @@ function says(message: string): (answer: Answer) => boolean {
 /** A refusal without a reason is not what is promised. */
 function refused(answer: Answer): boolean {
   return answer.status === 403 && answer.reason !== "";
-}
-
-/** Steady traffic on one kept connection while everything changes. */
-class Load {
-  answers = 0;
-  failures = 0;
-  readonly #connection = new KeptConnection();
-  readonly #stop = new AbortController();
-  readonly #done: Promise<void>;
-
-  constructor(ask: Ask) {
-    this.#done = this.#loop(ask);
-  }
-
-  async #loop(ask: Ask): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      try {
-        const answer = await this.#connection.ask(ask);
-        this.answers++;
-        if (answer.status !== 200) this.failures++;
-      } catch {
-        this.failures++;
-      }
-      await pause(loadPauseMs);
-    }
-  }
-
-  async end(): Promise<{ answers: number; failures: number; connections: number }> {
-    this.#stop.abort();
-    await this.#done;
-    this.#connection.close();
-    return {
-      answers: this.answers,
-      failures: this.failures,
-      connections: this.#connection.connections,
-    };
-  }
 }

@@ -11,6 +11,7 @@ import {
   loadSlots,
   type Offence,
   observe,
+  observeAtLeast,
   penalize,
   pickTwo,
   pickWarm,
@@ -194,6 +195,12 @@ export class EndpointGroup<C extends Idle> {
   observe({ index }: EndpointState<C>, responseMs: number, nowMs: number): void {
     if (index < 0) return;
     observe(this.#load, index, responseMs, { nowMs, decayMs: this.tuning.decayMs });
+  }
+
+  /** The client has left before the endpoint answered. */
+  observeAtLeast({ index }: EndpointState<C>, waitedMs: number, nowMs: number): void {
+    if (index < 0) return;
+    observeAtLeast(this.#load, index, waitedMs, { nowMs, decayMs: this.tuning.decayMs });
   }
 
   /** The endpoint failed, or asked to be left alone for a while. */

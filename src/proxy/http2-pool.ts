@@ -14,6 +14,7 @@ import { Http2Link } from "./http2-link.ts";
 import type { Shard } from "./shard.ts";
 import { closeCode } from "./stream-reset.ts";
 import { StreamWire } from "./stream-wire.ts";
+import { Timer } from "./timer-wheel.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** A connection without a stream is closed after this long: as long as clients of gRPC wait at the least between requests that belong together. */
@@ -24,6 +25,12 @@ const memoryMs = 60_000;
 
 /** Stands for a failure to be told HTTP/2's settings, among the codes of the system. */
 export const notHttp2 = "NOT_HTTP2";
+
+/**
+ * How long the head of a response waits for its success to show, when a rule wants to try again otherwise. A stream that has
+ * nothing to say yet must not wait for ever.
+ */
+const statusWaitMs = 1_000;
 
 /** RFC 6455 §1.3. */
 const webSocketGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -159,6 +166,7 @@ class ClientStream extends StreamWire {
   awaitsStatus = false;
   protected readonly isClient = true;
   readonly #pool: Http2Pool;
+  readonly #statusWait: Timer = new Timer(() => this.release());
 
   constructor(shard: Shard, pool: Http2Pool, encrypted: boolean) {
     super(shard);
@@ -190,8 +198,32 @@ class ClientStream extends StreamWire {
   }
 
   override onHead(block: HeaderBlock, isAll: boolean): void {
-    if (this.awaitsStatus && !isAll && block.status >= 200) this.delay();
+    if (this.awaitsStatus && !isAll && block.status >= 200) {
+      this.delay();
+      this.shard.wheel.arm(this.#statusWait, statusWaitMs);
+    }
     super.onHead(block, isAll);
+  }
+
+  /** What comes in the same read as the first content may be the trailers. */
+  override onData(bytes: Buffer, start: number, end: number): void {
+    super.onData(bytes, start, end);
+    if (this.awaitsStatus) setImmediate(() => this.release());
+  }
+
+  override onEnd(): void {
+    this.release();
+    super.onEnd();
+  }
+
+  protected override release(): void {
+    this.shard.wheel.forget(this.#statusWait);
+    super.release();
+  }
+
+  protected override over(code: string): void {
+    this.shard.wheel.forget(this.#statusWait);
+    super.over(code);
   }
 
   protected override noteTrailers(block: HeaderBlock): void {

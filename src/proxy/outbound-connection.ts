@@ -40,6 +40,12 @@ export function acceptOutbound(shard: Shard, listening: Listening, accepted: Acc
   const peer: Peer = { ip, tls: false, identity: undefined };
   const { readOriginal } = shard;
   const original = readOriginal && accepted.originalDestination(readOriginal);
+  // What the rules of a pod lead here is known to the kernel; where it does not know, Host must not choose in its place.
+  if (original === undefined && shard.settings.redirect?.isRequired === true) {
+    shard.refuseOutbound("original destination unknown", { client: accepted.remoteIp });
+    accepted.destroy();
+    return;
+  }
   if (original === undefined || isSame(original, listening)) {
     serve(shard, accepted.toWire(shard.headBuffer, shard.pool), peer, undefined);
     return;

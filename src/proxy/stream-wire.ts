@@ -100,6 +100,7 @@ export abstract class StreamWire implements Wire, StreamConsumer {
     this.isTunnel = false;
     this.#hasEnd = false;
     this.#tail = nothing;
+    this.#isDelayed = false;
     stream.consumer = this;
   }
 
@@ -282,15 +283,16 @@ export abstract class StreamWire implements Wire, StreamConsumer {
     else if (!isWhole) this.reset(Http2Error.internal);
   }
 
-  /** What comes is delivered together with what comes along with it. */
+  /** Delivers nothing until `release`. */
   protected delay(): void {
-    if (this.#isDelayed) return;
     this.#isDelayed = true;
-    setImmediate(() => {
-      this.#isDelayed = false;
-      this.link?.beginSending();
-      this.#deliver();
-    });
+  }
+
+  protected release(): void {
+    if (!this.#isDelayed) return;
+    this.#isDelayed = false;
+    this.link?.beginSending();
+    this.#deliver();
   }
 
   get #mayDeliver(): boolean {

@@ -226,6 +226,9 @@ export class Upstream implements WireOwner, Idle {
 
   /** The exchange does not want its response any more. */
   abandon(): void {
+    const nowMs = this.#shard.nowMs();
+    const { readyMs = nowMs } = this.#exchange ?? {};
+    if (this.#phase === "head") this.#group?.observeAtLeast(this.target, nowMs - readyMs, nowMs);
     this.#endLoad();
     const resetCode = this.#exchange?.resetCode;
     if (this.#exchange !== undefined && this.#phase === "body") {

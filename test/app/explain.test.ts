@@ -187,3 +187,16 @@ test("weft explain --help has examples and the exit codes", async (t) => {
   t.regex(out, /Examples:\n {2}weft explain -f examples\/mesh/);
   t.regex(out, /Exit codes: 0 .*; 1 .*; 64 /);
 });
+
+test("weft explain --token reads a token from a file, and does not print it", async (t) => {
+  using folder = new Folder();
+  folder.write("token", "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ1cyJ9.AAAA\n");
+  const file = path.join(folder.dir, "token");
+  const { code, out } = await weft("-f", folder.dir, ...toA, "--token", file, "/env");
+  t.is(code, 0);
+  t.regex(out, /authorization: \(not shown\)/);
+  t.false(out.includes("eyJ"));
+  const missing = await weft("-f", folder.dir, ...toA, "--token", `${file}s`, "/env");
+  t.is(missing.code, 64);
+  t.regex(missing.err, /--token: name a file with a token: ENOENT/);
+});

@@ -39,6 +39,24 @@ test("writeHead() leaves out the empty line in front of a request", (t) => {
   t.is(written(head, new HeadEdit()), request());
 });
 
+test("HeadEdit leaves out a field however many came before it, also in a copy, and forgets it", (t) => {
+  const lines = Array.from({ length: 70 }, (_, at) => `X-${at}: ${at}`);
+  const head = parsed(...lines);
+  const edit = new HeadEdit();
+  // The first field is Host.
+  edit.dropField(70);
+  const copy = new HeadEdit();
+  copy.dropField(1);
+  copy.copyFrom(edit);
+  t.is(written(head, edit), request(...lines.slice(0, 69)));
+  t.is(written(head, copy), request(...lines.slice(0, 69)));
+  copy.copyFrom(new HeadEdit());
+  edit.reset();
+  edit.dropField(1);
+  t.is(written(head, copy), request(...lines));
+  t.is(written(head, edit), request(...lines.slice(1)));
+});
+
 test("writeHead() replaces the start line", (t) => {
   t.is(
     written(parsed("A: 1"), new HeadEdit(), "PUT /longer/than/before HTTP/1.1"),

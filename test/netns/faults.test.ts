@@ -239,6 +239,7 @@ async function exhaust(sidecar: Running, pod: Pod): Promise<Heal> {
     setInterval(() => sockets.length, 1000); console.log("crowding")`;
   const clients = pod.start("application", [process.execPath, "-e", crowd]);
   await clients.untilSays(/crowding/);
+  while (readdirSync(`/proc/${pid}/fd`).length < open + 15) await pass(20);
   return async () => {
     await limit(plenty);
     await clients.stop("SIGKILL");

@@ -1,5 +1,8 @@
 import { once } from "node:events";
+import { connect, createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
+import type { AddressInfo } from "node:net";
 import test from "ava";
+import type { Retry } from "../../src/core/model/retry.ts";
 import type { IdentitySnapshot } from "../../src/thread/messages.ts";
 import { TestCa } from "../harness/certificates.ts";
 import {
@@ -98,24 +101,102 @@ test("rescue() tells a client of gRPC what is wrong by trailers alone", async (t
 test("answerOutbound() ends a call at its grpc-timeout, although its rule has no limit", async (t) => {
   await using server = await RpcServer.start();
   await using shard = await ShardInTest.start({ snapshots: allTo(server.port) });
-  using client = new RpcClient(shard.port());
-  const late = await client.call("unary", [word], {
-    metadata: { fail: "never" },
-    deadlineMs: 300,
-  });
-  t.is(late.code, 4);
-  await shard.until(() => server.cancelled === 1);
-  t.pass();
+  const session = connect(`http://127.0.0.1:${shard.port()}`);
+  const stream = session.request(
+    {
+      ":method": "POST",
+      ":path": "/demo.Echo/Unary",
+      ":authority": "web",
+      "content-type": "application/grpc",
+      te: "trailers",
+      "grpc-timeout": "200m",
+    },
+    // The call never becomes whole.
+    { endStream: false },
+  );
+  const [head] = (await once(stream, "response")) as [Readonly<Record<string, unknown>>];
+  t.is(head[":status"], 200);
+  t.is(head["grpc-status"], "4");
+  t.is(head["content-type"], "application/grpc");
+  session.destroy();
 });
 
-test("respondedOutbound() tries again for the status that a rule lists, and the client sees none of it", async (t) => {
-  await using server = await RpcServer.start();
-  await using shard = await ShardInTest.start({ snapshots: allTo(server.port) });
-  using client = new RpcClient(shard.port());
-  const failed = await client.call("unary", [word], { metadata: { fail: "14" } });
-  t.is(failed.code, 14);
-  t.is(shard.count("response_total", { grpc_status: "14", classification: "failure" }), 1);
+const retry: Retry = {
+  limit: 2,
+  statuses: [],
+  grpcCodes: [14],
+  perTryMs: 0,
+  backoff: { minMs: 1, maxMs: 1, jitter: 0 },
+  maxBodyBytes: 1_024,
+  budget: { percent: 0, intervalMs: 10_000, minPerSecond: 100 },
+};
+
+type Fields = Readonly<Record<string, string>>;
+
+/** Answers by the next of these: fields of the head, and of the trailers if there are any. */
+async function scripted(
+  answers: readonly (readonly [Fields, Fields?])[],
+): Promise<Http2Server & AsyncDisposable> {
+  let at = 0;
+  const server = createServer();
+  server.on("stream", (stream: ServerHttp2Stream) => {
+    const [head = {}, trailers] = answers[Math.min(at++, answers.length - 1)] ?? [];
+    const type = { ":status": 200, "content-type": "application/grpc" };
+    stream.respond(
+      { ...type, ...head },
+      trailers === undefined ? { endStream: true } : { waitForTrailers: true },
+    );
+    if (trailers === undefined) return;
+    stream.on("wantTrailers", () => stream.sendTrailers(trailers));
+    stream.end();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return server;
+}
+
+const retried = test.macro({
+  exec: async (
+    t,
+    answers: readonly (readonly [Fields, Fields?])[],
+    expected: { readonly code: number; readonly tries: number },
+  ) => {
+    await using server = await scripted(answers);
+    const { port } = server.address() as AddressInfo;
+    await using shard = await ShardInTest.start({ snapshots: allTo(port, { retry }) });
+    using client = new RpcClient(shard.port());
+    const { code } = await client.call("spread", [word]);
+    t.is(code, expected.code);
+    const tries = shard.count("outbound_http_route_retry_requests_total");
+    t.is(tries, expected.tries - 1);
+    t.is(shard.count("response_total", { grpc_status: String(expected.code) }), 1);
+  },
+  title: (name = "") => `respondedOutbound() ${name}`,
 });
+
+const unavailable = { "grpc-status": "14" };
+const good: readonly [Fields, Fields] = [{}, { "grpc-status": "0" }];
+test("tries again for a status in the head", retried, [[unavailable], good], { code: 0, tries: 2 });
+test("tries again for a status in the trailers", retried, [[{}, unavailable], good], {
+  code: 0,
+  tries: 2,
+});
+test(
+  "passes on a status that the rule does not list",
+  retried,
+  [[{}, { "grpc-status": "9" }], good],
+  {
+    code: 9,
+    tries: 1,
+  },
+);
+test("passes on the status of the last try", retried, [[unavailable]], { code: 14, tries: 3 });
+test(
+  "does not try again when the server pushes back",
+  retried,
+  [[{ ...unavailable, "grpc-retry-pushback-ms": "-1" }], good],
+  { code: 14, tries: 1 },
+);
 
 test("a chat lives through a new policy and new endpoints", async (t) => {
   await using server = await RpcServer.start();

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import http from "node:http";
-import { connect, type Socket } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { setTimeout as pass } from "node:timers/promises";
 import test from "ava";
 import { EchoOrigin } from "../harness/origin.ts";
@@ -40,6 +40,25 @@ async function rig(options: RigOptions = {}) {
   const to = { host, port: Number(port) };
   await statusOf(to);
   return { sidecar, to, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/** Answers, until it is told to hang: then it accepts, and never answers. */
+class Hanging implements AsyncDisposable {
+  isHung = false;
+  readonly #server = http.createServer((_request, response) => {
+    if (!this.isHung) response.end("hanging");
+  });
+
+  async start(): Promise<number> {
+    this.#server.listen(0, "127.0.0.1");
+    await once(this.#server, "listening");
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
 }
 
 type Address = { readonly host: string; readonly port: number };
@@ -155,7 +174,9 @@ test.serial(
     await using running = await rig({ env: { WEFT_WORKERS: "2" }, inspect: true });
     const { sidecar, to } = running;
     const inspector = await openInspector(await sidecar.inspectorUrl());
-    let isOver = false;
+    const listened = (): number =>
+      sidecar.lines.filter(({ event }) => event === "worker_listening").length;
+    const over = new AbortController();
     const seen = { answered: 0, failed: 0 };
     const asking = (async () => {
       while (!over.signal.aborted) {
@@ -165,13 +186,14 @@ test.serial(
     })();
     for (let crash = 0; crash < crashes; crash++) {
       await pass(1_000);
-      while (inspector.workers().length < 2) await pass(20);
+      // With both down at once nobody would listen.
+      while (inspector.workers().length < 2 || listened() < 2 + crash) await pass(20);
       await inspector.crash(inspector.workers()[0] ?? "");
     }
     const crashedMs = performance.now();
     for (let good = 0; good < 20; ) good = (await statusOf(to)) === 200 ? good + 1 : 0;
     const healedMs = performance.now() - crashedMs;
-    isOver = true;
+    over.abort();
     await asking;
     await inspector[Symbol.asyncDispose]();
     t.log(seen, `healed after ${Math.round(healedMs)} ms`);
@@ -181,3 +203,63 @@ test.serial(
     t.false(sidecar.lines.some(({ event }) => event === "workers_given_up"));
   },
 );
+
+/** How long each request took, by when it began; those without an answer took for ever. Clients give up after two seconds. */
+async function askSteadily(to: Address, rate: number, forMs: number): Promise<readonly number[]> {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
+  const took: number[] = [];
+  const startMs = performance.now();
+  for (let begun = 0; ; ) {
+    const elapsedMs = performance.now() - startMs;
+    if (elapsedMs > forMs) break;
+    for (; begun < (elapsedMs * rate) / 1_000; begun++) {
+      const beganMs = performance.now();
+      const at = took.push(Number.POSITIVE_INFINITY) - 1;
+      const headers = { host: "backend-a.demo:8080" };
+      const asked = http.get({ ...to, path: "/", agent, headers, timeout: 2_000 }, (response) => {
+        response.resume().once("end", () => {
+          took[at] = performance.now() - beganMs;
+        });
+      });
+      asked.once("timeout", () => asked.destroy());
+      asked.on("error", () => {});
+    }
+    await pass(5);
+  }
+  // Whoever began last has an answer, or has given up.
+  await pass(2_500);
+  agent.destroy();
+  return took;
+}
+
+test.serial(
+  "of ten endpoints one that accepts and never answers is avoided, and p99 is well again within 10 s",
+  async (t) => {
+    await using plane = await ControlPlane.start();
+    await using stack = new AsyncDisposableStack();
+    const hanging = stack.use(new Hanging());
+    const ports = [await hanging.start()];
+    while (ports.length < 10) ports.push(stack.use(await EchoOrigin.start("a")).port);
+    plane.setOutbound(a, policyTo(a));
+    plane.setEndpoints(a, endpointsAt(...ports));
+    await using sidecar = SidecarProcess.start(plane);
+    const { hostname: host, port } = new URL(`http://${(await sidecar.ready()).outbound}`);
+    const to = { host, port: Number(port) };
+    const rate = 100;
+    const before = await askSteadily(to, rate, 3_000);
+    t.true(p99(before) < 1_000, `${p99(before)} ms before`);
+    hanging.isHung = true;
+    const first = await askSteadily(to, rate, 8_000);
+    const then = await askSteadily(to, rate, 5_000);
+    const lost = (took: readonly number[]): number => took.filter((one) => one === Infinity).length;
+    t.log(
+      `lost ${lost(first)} of ${first.length}, then ${lost(then)} of ${then.length}; p99 ${p99(then)} ms`,
+    );
+    t.true(lost(first) <= first.length / 20, `${lost(first)} lost`);
+    t.true(p99(then) < 1_000, `${p99(then)} ms`);
+  },
+);
+
+function p99(took: readonly number[]): number {
+  return took.toSorted((one, other) => one - other)[Math.floor(took.length * 0.99)] ?? 0;
+}

@@ -85,7 +85,10 @@ test.serial(
     t.like(await client.get(), { status: 200, body: "A" });
     t.is(await sidecar.page("live"), "live\n");
     t.is(await sidecar.stop(), 0);
-    t.like(await sidecar.line("drained"), { aborted: 0, cut: 0 });
+    t.like(await sidecar.line("drained"), {
+      cutOff: { requests: 0, tunnels: 0, opaque: 0 },
+      workersCut: 0,
+    });
   },
 );
 

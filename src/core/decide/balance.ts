@@ -91,6 +91,20 @@ export function observe(
   state[slot + 1] = nowMs;
 }
 
+/** The endpoint has not answered for so long, and nobody waits any more. Who left early says nothing about it. */
+export function observeAtLeast(
+  state: Float64Array,
+  at: number,
+  waitedMs: number,
+  { nowMs, decayMs }: Timing,
+): void {
+  const slot = at * loadSlots;
+  const average = (state[slot] ?? 0) * fade(nowMs - (state[slot + 1] ?? 0), decayMs);
+  if (waitedMs <= average) return;
+  state[slot] = waitedMs;
+  state[slot + 1] = nowMs;
+}
+
 /** The load of the endpoint as it is now; less is better. */
 export function load(state: Float64Array, at: number, { nowMs, decayMs }: Timing): number {
   const slot = at * loadSlots;

@@ -11,6 +11,7 @@ import {
   loadSlots,
   minResponseMs,
   observe,
+  observeAtLeast,
   penalize,
   pickTwo,
   pickWarm,
@@ -77,6 +78,15 @@ test("load() grows with the requests in flight, and comes back when they end", (
 test("observe() jumps up to a slow response at once", (t) => {
   const state = endpoints(1);
   observe(state, 0, 500, { nowMs: 1, decayMs });
+  t.is(load(state, 0, { nowMs: 1, decayMs }), 500);
+});
+
+test("observeAtLeast() believes an endpoint that has not answered to be as slow as that, never quicker", (t) => {
+  const state = new Float64Array(loadSlots);
+  startLoad(state, 0, 30, 0);
+  observeAtLeast(state, 0, 500, { nowMs: 1, decayMs });
+  t.is(load(state, 0, { nowMs: 1, decayMs }), 500);
+  observeAtLeast(state, 0, 5, { nowMs: 1, decayMs });
   t.is(load(state, 0, { nowMs: 1, decayMs }), 500);
 });
 
