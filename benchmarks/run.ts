@@ -7,7 +7,7 @@ import { delimiter, join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Benchmark, packages, type Tool } from "./harness/benchmark.ts";
 import { rewriteReadme } from "./harness/readme.ts";
-import { loadBefore, printTable, writeReport } from "./harness/report.ts";
+import { loadNow, printTable, writeReport } from "./harness/report.ts";
 import { churn } from "./proxy/churn.ts";
 import { handshakes } from "./proxy/handshakes.ts";
 import { hot } from "./proxy/hot.ts";
@@ -40,6 +40,8 @@ const benchmarks: readonly Benchmark[] = [
 const unavailable = 69;
 /** The command line cannot be understood (sysexits.h EX_USAGE). */
 const usage = 64;
+/** What a shell answers for a command that was stopped by SIGINT. */
+const interrupted = 130;
 /** Above this the machine is doing something else. */
 const quietLoad = 0.8;
 
@@ -74,7 +76,7 @@ async function runOne(benchmark: Benchmark): Promise<void> {
     seconds: Number(options.seconds ?? benchmark.defaults.seconds),
     only: options.only,
   };
-  const load = loadBefore();
+  const load = loadNow();
   process.stdout.write(`${benchmark.name}: ${benchmark.title}\n`);
   if (load > quietLoad) {
     process.stdout.write(`The machine is busy (load ${load.toFixed(2)}): ratios will be rough\n`);
@@ -112,4 +114,7 @@ async function main(): Promise<number> {
   return 0;
 }
 
+// What was started ends with this process (`Stage`), also when it is stopped.
+process.once("SIGINT", () => process.exit(interrupted));
+process.once("SIGTERM", () => process.exit(interrupted));
 process.exitCode = await main();

@@ -5,7 +5,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { stripVTControlCharacters } from "node:util";
-import { whyNoNamespaces } from "./netns/possible.ts";
+import { whyNoNamespaces } from "../src/demo/netns/possible.ts";
 
 type Tool = { readonly binary: string; readonly debianPackage: string; readonly for: string };
 
@@ -14,6 +14,12 @@ const tools: readonly Tool[] = [
   { binary: "curl", debianPackage: "curl", for: "HTTP client peer" },
   { binary: "openssl", debianPackage: "openssl", for: "TLS and X.509 peer" },
   { binary: "promtool", debianPackage: "prometheus", for: "judge of /metrics" },
+  { binary: "h2load", debianPackage: "nghttp2-client", for: "HTTP/2 client peers" },
+  {
+    binary: "/usr/lib/python3/dist-packages/grpc/__init__.py",
+    debianPackage: "python3-grpcio",
+    for: "gRPC peer",
+  },
 ];
 
 /** The tier of network namespaces makes its pods of these. */
@@ -34,7 +40,9 @@ const namespaceTools: readonly Tool[] = [
 /** Half of the suite is to stay under this; a run that hangs is ended so that CI can say so. */
 const suiteDeadlineMs = 9 * 60_000;
 
+/** A tool that is no program is named by one of its files. */
 function present(binary: string): boolean {
+  if (binary.startsWith("/")) return existsSync(binary);
   return spawnSync("sh", ["-c", `command -v ${binary}`], { stdio: "ignore" }).status === 0;
 }
 

@@ -1,6 +1,6 @@
 /** One turn of a contender that takes HTTP/1.1 requests: what they cost when it is saturated, and how long they take at a fixed rate. */
 import { PacedLoad, type Request, saturate } from "./load.ts";
-import { cpuTime, residentMiB } from "./process-cost.ts";
+import { readCpu, residentMiB, spentBetween } from "./process-cost.ts";
 import type { Sample } from "./rounds.ts";
 import type { Contender, Stage } from "./stage.ts";
 import { quantile } from "./statistics.ts";
@@ -37,32 +37,24 @@ export async function measureCost(
   { stage, request, seconds, connections = defaultConnections }: Omit<HttpTurn, "paced">,
   { pids, port }: Contender,
 ): Promise<Sample> {
-  const before = cpuTime(pids);
+  const before = readCpu(pids);
   const { requests, perSecond } = await saturate({ stage, port, request, seconds, connections });
-  const after = cpuTime(pids);
-  const cpuUs = after.userUs + after.systemUs - before.userUs - before.systemUs;
-  const systemUs = after.systemUs - before.systemUs;
-  return {
-    cpuUs: cpuUs / requests,
-    userUs: (cpuUs - systemUs) / requests,
-    systemUs: systemUs / requests,
-    perSecond,
-    residentMiB: residentMiB(pids),
-  };
+  const after = readCpu(pids);
+  const spent = spentBetween(before, after, requests);
+  return { ...spent, perSecond, residentMiB: residentMiB(pids) };
 }
 
 export async function measureTime(
   { paced, request, seconds, connections = defaultConnections }: HttpTurn,
   { pids, port }: Contender,
 ): Promise<Sample> {
-  const before = cpuTime(pids);
+  const before = readCpu(pids);
   const sorted = await paced.run({ port, request, seconds, connections }, pacedPerSecond);
-  const after = cpuTime(pids);
-  const cpuUs = after.userUs + after.systemUs - before.userUs - before.systemUs;
+  const after = readCpu(pids);
   return {
     p50Us: quantile(sorted, 0.5),
     p99Us: quantile(sorted, 0.99),
     p999Us: quantile(sorted, 0.999),
-    pacedCpuUs: cpuUs / sorted.length,
+    pacedCpuUs: spentBetween(before, after, sorted.length).cpuUs,
   };
 }

@@ -131,3 +131,5 @@ async function obey(order: PacedOrder): Promise<void> {
 }
 
 process.on("message", (order: PacedOrder) => void obey(order));
+// The benchmark is gone, whatever ended it.
+process.on("disconnect", () => process.exit());

@@ -1,27 +1,41 @@
 /** What the kernel says of processes: the processor time that they took and the memory that they hold (proc(5)). */
 import { readdirSync, readFileSync } from "node:fs";
 
-export type CpuTime = { readonly userUs: number; readonly systemUs: number };
+/** A reading of the meters, of use only together with another one. */
+export type CpuReading = {
+  readonly totalUs: number;
+  readonly userTicks: number;
+  readonly systemTicks: number;
+};
 
-/**
- * All threads that live, and those of processes that belong together. The sum is exact to the nanosecond (`schedstat`); how it is parted into user and system is
- * known in hundredths of a second (`stat`).
- */
-export function cpuTime(pids: readonly number[]): CpuTime {
+/** All threads that live, of processes that belong together. */
+export function readCpu(pids: readonly number[]): CpuReading {
   let totalUs = 0;
   let userTicks = 0;
   let systemTicks = 0;
   for (const pid of pids) {
-    for (const thread of readdirSync(`/proc/${pid}/task`)) {
-      totalUs += threadUs(pid, thread);
-    }
+    for (const thread of threadsOf(pid)) totalUs += threadUs(pid, thread);
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     userTicks += Number(fields[11]);
     systemTicks += Number(fields[12]);
   }
-  const userShare = userTicks / Math.max(userTicks + systemTicks, 1);
-  return { userUs: totalUs * userShare, systemUs: totalUs * (1 - userShare) };
+  return { totalUs, userTicks, systemTicks };
+}
+
+export type CpuSpent = {
+  readonly cpuUs: number;
+  readonly userUs: number;
+  readonly systemUs: number;
+};
+
+/** The sum is exact to the nanosecond (`schedstat`); how it is parted into user and system is known in hundredths of a second (`stat`). */
+export function spentBetween(before: CpuReading, after: CpuReading, requests: number): CpuSpent {
+  const cpuUs = (after.totalUs - before.totalUs) / requests;
+  const userTicks = after.userTicks - before.userTicks;
+  const systemTicks = after.systemTicks - before.systemTicks;
+  const userUs = (cpuUs * userTicks) / Math.max(userTicks + systemTicks, 1);
+  return { cpuUs, userUs, systemUs: cpuUs - userUs };
 }
 
 export function threadsOf(pid: number): readonly string[] {

@@ -9,7 +9,12 @@ const end = "<!-- end of results -->";
 type Report = {
   readonly benchmark: string;
   readonly title: string;
-  readonly conditions: { readonly commit: string; readonly loadBefore: number };
+  readonly conditions: {
+    readonly commit: string;
+    /** Absent in results that another program wrote. */
+    readonly loadBefore?: number;
+    readonly loadAfter: number;
+  };
   readonly results: readonly ScenarioResult[];
 };
 
@@ -33,7 +38,7 @@ export function rewriteReadme(names: readonly string[]): void {
     .filter((name) => existsSync(new URL(name, folder)))
     .map((name) => `[${name}](results/${name})`);
   const table = [
-    "| benchmark | scenario | goal | measured: median (least–most) | | load before | commit |",
+    "| benchmark | scenario | goal | measured: median (least–most) | | load before, after | commit |",
     "| --- | --- | --- | --- | --- | --- | --- |",
     ...rows,
   ].join("\n");
@@ -42,12 +47,12 @@ export function rewriteReadme(names: readonly string[]): void {
 }
 
 function rowsOf({ benchmark, conditions, results }: Report): readonly string[] {
-  const { commit, loadBefore } = conditions;
+  const { commit, loadBefore = 0, loadAfter } = conditions;
   return results.flatMap(({ scenario, targets }) =>
     targets.map(({ text, value: { median, min, max }, isMet }) => {
       const measured = `${short(median)} (${short(min)}–${short(max)})`;
       const met = isMet ? "met" : "**missed**";
-      return `| ${benchmark} | ${scenario} | ${text} | ${measured} | ${met} | ${loadBefore.toFixed(1)} | ${commit} |`;
+      return `| ${benchmark} | ${scenario} | ${text} | ${measured} | ${met} | ${loadBefore.toFixed(1)}, ${loadAfter.toFixed(1)} | ${commit} |`;
     }),
   );
 }

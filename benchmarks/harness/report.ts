@@ -18,8 +18,8 @@ const versionFlags: Readonly<Record<Tool, string>> = {
   nghttpd: "--version",
 };
 
-/** The load of the last minute, in processors. Above 0.8 at the start the machine was not quiet. */
-export function loadBefore(): number {
+/** The load of the last minute, in processors. Above 0.8 at the start the machine was not quiet. The benchmark's own processes make up to 4 of what it is at the end. */
+export function loadNow(): number {
   return loadavg()[0] ?? 0;
 }
 
@@ -70,7 +70,7 @@ export function writeReport({ benchmark, settings, load, results }: Finished): v
   const report = {
     benchmark: benchmark.name,
     title: benchmark.title,
-    conditions: { ...conditions(), kernel: release(), loadBefore: load },
+    conditions: { ...conditions(), kernel: release(), loadBefore: load, loadAfter: loadNow() },
     versions: Object.fromEntries(benchmark.needs.map((tool) => [tool, versionOf(tool)])),
     settings: { rounds: settings.rounds, seconds: settings.seconds },
     results,

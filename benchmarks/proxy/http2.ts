@@ -9,7 +9,7 @@ import { endpoint } from "../../test/sidecar/policies.ts";
 import { type Benchmark, type Settings, wants } from "../harness/benchmark.ts";
 import { keptConnections } from "../harness/origin.ts";
 import { routeRules, startHaproxy } from "../harness/peers.ts";
-import { cpuTime, residentMiB } from "../harness/process-cost.ts";
+import { readCpu, residentMiB, spentBetween } from "../harness/process-cost.ts";
 import { type Sample, type ScenarioResult, scenarioResult, takeTurns } from "../harness/rounds.ts";
 import { type Contender, freePort, Stage } from "../harness/stage.ts";
 import { destination, routedPolicy, startPlane, startWeft } from "../harness/weft.ts";
@@ -98,18 +98,12 @@ async function run(settings: Settings): Promise<readonly ScenarioResult[]> {
   for (const { name, more } of scenarios) {
     if (!wants(settings, name)) continue;
     const measure = async ({ pids, port }: Contender): Promise<Sample> => {
-      const before = cpuTime(pids);
+      const before = readCpu(pids);
       const requests = await load(port, settings.seconds, more);
-      const after = cpuTime(pids);
-      const userUs = (after.userUs - before.userUs) / requests;
-      const systemUs = (after.systemUs - before.systemUs) / requests;
-      return {
-        cpuUs: userUs + systemUs,
-        userUs,
-        systemUs,
-        perSecond: requests / settings.seconds,
-        residentMiB: residentMiB(pids),
-      };
+      const after = readCpu(pids);
+      const spent = spentBetween(before, after, requests);
+      const perSecond = requests / settings.seconds;
+      return { ...spent, perSecond, residentMiB: residentMiB(pids) };
     };
     const taken = await takeTurns(contenders, settings.rounds, measure);
     results.push(scenarioResult(name, taken, []));

@@ -315,8 +315,7 @@ export abstract class StreamWire implements Wire, StreamConsumer {
     }
     const content = this.#content;
     if (!content.isEmpty) {
-      content.start += this.#giveContent(content.bytes, content.start, content.end);
-      if (content.isEmpty) content.clear();
+      this.#giveHeld(content);
       return true;
     }
     if (!this.#hasEnd) return false;
@@ -329,6 +328,12 @@ export abstract class StreamWire implements Wire, StreamConsumer {
       return true;
     }
     return this.#deliverEnd();
+  }
+
+  #giveHeld(content: HeldBytes): void {
+    const { bytes, start, end } = content;
+    const given = this.#giveContent(bytes, start, end);
+    if (!this.#isOver) content.keep(bytes, start + given, end);
   }
 
   #deliverEnd(): boolean {

@@ -1,7 +1,7 @@
 /** Makes a node and a pod with a program, says the node's name, and then waits to be killed. */
-import { TestNode } from "./node.ts";
+import { NetnsNode } from "../../src/demo/netns/node.ts";
 
-const node = await TestNode.start();
+const node = await NetnsNode.start();
 const pod = await node.addPod("a");
 pod.start("application", ["sleep", "600"]);
 process.stdout.write(`${node.prefix} ${node.folder}\n`);

@@ -1,8 +1,8 @@
 /** What really went over the bridge. */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import type { TestNode } from "./node.ts";
-import type { Running } from "./running.ts";
+import type { NetnsNode } from "../../src/demo/netns/node.ts";
+import type { Running } from "../../src/demo/netns/running.ts";
 
 export class Capture {
   readonly #tcpdump: Running;
@@ -14,7 +14,7 @@ export class Capture {
   }
 
   /** Records all TCP that crosses the bridge. */
-  static async start(node: TestNode): Promise<Capture> {
+  static async start(node: NetnsNode): Promise<Capture> {
     const file = path.join(node.folder, "bridge.pcap");
     const args = [
       "-i",

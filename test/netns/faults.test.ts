@@ -3,10 +3,10 @@ import { readdirSync } from "node:fs";
 import { setTimeout as pass } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import test from "ava";
+import { NetnsMesh } from "../../src/demo/netns/mesh.ts";
+import type { Pod } from "../../src/demo/netns/pod.ts";
+import type { Running } from "../../src/demo/netns/running.ts";
 import { Faults, type Heal } from "./faults.ts";
-import { TestNetnsMesh } from "./mesh.ts";
-import type { Pod } from "./pod.ts";
-import type { Running } from "./running.ts";
 
 const port = 8080;
 const rate = 40;
@@ -76,7 +76,7 @@ class Probe {
 }
 
 type World = AsyncDisposable & {
-  readonly mesh: TestNetnsMesh;
+  readonly mesh: NetnsMesh;
   readonly faults: Faults;
   readonly client: Pod;
   readonly clientSidecar: Running;
@@ -86,7 +86,7 @@ type World = AsyncDisposable & {
 };
 
 async function world(): Promise<World> {
-  const mesh = await TestNetnsMesh.start();
+  const mesh = await NetnsMesh.start();
   const client = await mesh.addPod("client");
   const b1 = await mesh.addPod("b1", [port]);
   const b2 = await mesh.addPod("b2", [port]);

@@ -1,7 +1,7 @@
 /** What networks do to pods, and its undoing. */
 import { fileURLToPath } from "node:url";
-import type { TestNode } from "./node.ts";
-import type { Pod } from "./pod.ts";
+import type { NetnsNode } from "../../src/demo/netns/node.ts";
+import type { Pod } from "../../src/demo/netns/pod.ts";
 
 /** Undoes the fault. */
 export type Heal = () => Promise<void>;
@@ -11,10 +11,10 @@ const delayQueue = fileURLToPath(new URL("delay-queue.ts", import.meta.url));
 type Lost = "all" | number;
 
 export class Faults {
-  readonly #node: TestNode;
+  readonly #node: NetnsNode;
   #queues = 0;
 
-  constructor(node: TestNode) {
+  constructor(node: NetnsNode) {
     this.#node = node;
   }
 

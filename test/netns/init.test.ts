@@ -3,13 +3,13 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import test, { type ExecutionContext } from "ava";
-import { TestNode } from "./node.ts";
-import type { Pod } from "./pod.ts";
+import { NetnsNode } from "../../src/demo/netns/node.ts";
+import type { Pod } from "../../src/demo/netns/pod.ts";
 
 const recorder = fileURLToPath(new URL("redirect-recorder.ts", import.meta.url));
 
-async function twoPods(t: ExecutionContext): Promise<{ node: TestNode; a: Pod; b: Pod }> {
-  const node = await TestNode.start();
+async function twoPods(t: ExecutionContext): Promise<{ node: NetnsNode; a: Pod; b: Pod }> {
+  const node = await NetnsNode.start();
   t.teardown(() => node[Symbol.asyncDispose]());
   return { node, a: await node.addPod("a"), b: await node.addPod("b") };
 }
@@ -137,7 +137,7 @@ test("weft init --ipv4-only closes IPv6 instead of leaving it open", async (t) =
 });
 
 /** Programs of the machine by name, but for some that fail with a text, or are not there. */
-function pathWith(node: TestNode, programs: Readonly<Record<string, string>>): string {
+function pathWith(node: NetnsNode, programs: Readonly<Record<string, string>>): string {
   const folder = path.join(node.folder, "bin");
   mkdirSync(folder);
   for (const [name, text] of Object.entries(programs)) {

@@ -1,9 +1,9 @@
 /** Two pods and their sidecars on a bridge: what an application asks of another is answered, and the wire shows none of it. */
 import test from "ava";
+import { NetnsMesh, podIdentity } from "../../src/demo/netns/mesh.ts";
+import type { Pod } from "../../src/demo/netns/pod.ts";
 import { Capture } from "./capture.ts";
 import { Faults } from "./faults.ts";
-import { podIdentity, TestNetnsMesh } from "./mesh.ts";
-import type { Pod } from "./pod.ts";
 
 const port = 8080;
 /** What the product promises once a network is whole again. */
@@ -20,7 +20,7 @@ async function metric(pod: Pod, name: string): Promise<boolean> {
 }
 
 test("two pods talk through both sidecars, encrypted on the wire, and again after a partition", async (t) => {
-  await using mesh = await TestNetnsMesh.start();
+  await using mesh = await NetnsMesh.start();
   const a = await mesh.addPod("a");
   const b = await mesh.addPod("b", [port]);
   await mesh.addService(

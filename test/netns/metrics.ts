@@ -1,5 +1,5 @@
 /** What the sidecar of a pod counts. */
-import type { Pod } from "./pod.ts";
+import type { Pod } from "../../src/demo/netns/pod.ts";
 
 /** The sum of the series of a metric that have this label, as it is written: `direction="outbound"`. */
 export async function metricSum(pod: Pod, name: string, label: string = ""): Promise<number> {

@@ -3,10 +3,10 @@ import { existsSync, readdirSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import test from "ava";
+import { NetnsNode } from "../../src/demo/netns/node.ts";
+import { namespace, type Pod } from "../../src/demo/netns/pod.ts";
+import { Running } from "../../src/demo/netns/running.ts";
 import { Faults } from "./faults.ts";
-import { TestNode } from "./node.ts";
-import { namespace, type Pod } from "./pod.ts";
-import { Running } from "./running.ts";
 
 /** Each answer is the name of the pod. */
 async function startNamed(pod: Pod): Promise<void> {
@@ -21,7 +21,7 @@ async function ask(pod: Pod, ...args: readonly string[]): Promise<string> {
 }
 
 test("a service spreads connections over its pods, by name and over both families", async (t) => {
-  await using node = await TestNode.start();
+  await using node = await NetnsNode.start();
   const [a, b, c] = [await node.addPod("a"), await node.addPod("b"), await node.addPod("c")];
   await Promise.all([startNamed(b), startNamed(c)]);
   const ports = [{ port: 80, targetPort: 8080 }];
@@ -44,7 +44,7 @@ test("a service spreads connections over its pods, by name and over both familie
 });
 
 test("faults do what they say and heal", async (t) => {
-  await using node = await TestNode.start();
+  await using node = await NetnsNode.start();
   const [a, b] = [await node.addPod("a"), await node.addPod("b")];
   await Promise.all([startNamed(a), startNamed(b)]);
   const faults = new Faults(node);
@@ -69,7 +69,7 @@ test("faults do what they say and heal", async (t) => {
 });
 
 test("latency holds packets back in both directions, until it is healed", async (t) => {
-  await using node = await TestNode.start();
+  await using node = await NetnsNode.start();
   const [a, b] = [await node.addPod("a"), await node.addPod("b")];
   await startNamed(b);
   const faults = new Faults(node);
@@ -86,7 +86,7 @@ test("latency holds packets back in both directions, until it is healed", async 
 
 test("a test that is killed leaves no namespace, process or folder behind", async (t) => {
   const script = fileURLToPath(new URL("abandoned-node.ts", import.meta.url));
-  const child = new Running("abandoned", [process.execPath, script], {});
+  const child = new Running("abandoned", [process.execPath, script]);
   const [, prefix = "", folder = ""] = await child.untilSays(/(\S+) (\S+)\n/);
   const left = (): readonly string[] => [
     ...readdirSync("/run/netns").filter((name) => name.startsWith(`${prefix}-`)),

@@ -4,8 +4,8 @@ import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import test from "ava";
-import { must } from "./command.ts";
-import { Running } from "./running.ts";
+import { must } from "../../src/demo/netns/command.ts";
+import { Running } from "../../src/demo/netns/running.ts";
 
 const launcher = fileURLToPath(new URL("../../src/app/weft.js", import.meta.url));
 
@@ -18,11 +18,13 @@ test("weft as PID 1 ends by a signal, and leaves no zombies of processes that ar
     "container",
     [...apart, process.execPath, launcher, "policy", "--source", `files:${folder}`],
     {
-      WEFT_IDENTITY_TRUST_DOMAIN: "cluster.local",
-      WEFT_CONTROL_NAMESPACE: "weft",
-      WEFT_POLICY_LISTEN_ADDR: free,
-      WEFT_DESTINATION_LISTEN_ADDR: free,
-      WEFT_ADMIN_LISTEN_ADDR: free,
+      env: {
+        WEFT_IDENTITY_TRUST_DOMAIN: "cluster.local",
+        WEFT_CONTROL_NAMESPACE: "weft",
+        WEFT_POLICY_LISTEN_ADDR: free,
+        WEFT_DESTINATION_LISTEN_ADDR: free,
+        WEFT_ADMIN_LISTEN_ADDR: free,
+      },
     },
   );
   t.teardown(() => container.stop("SIGKILL"));

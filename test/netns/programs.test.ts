@@ -1,9 +1,9 @@
 /** Programs that know nothing of the mesh, talking to each other through two sidecars, by both address families. */
 import test from "ava";
+import { NetnsMesh } from "../../src/demo/netns/mesh.ts";
+import type { Pod } from "../../src/demo/netns/pod.ts";
 import { Capture } from "./capture.ts";
-import { TestNetnsMesh } from "./mesh.ts";
 import { metricSum } from "./metrics.ts";
-import type { Pod } from "./pod.ts";
 import {
   startGreeter,
   startMariaDb,
@@ -108,7 +108,7 @@ async function startServers(pod: Pod, folder: string): Promise<void> {
 }
 
 test("redis, PostgreSQL, MariaDB, nginx, a mail greeter and WebSockets work through two sidecars, encrypted on the wire", async (t) => {
-  await using mesh = await TestNetnsMesh.start();
+  await using mesh = await NetnsMesh.start();
   const a = await mesh.addPod("a");
   const b = await mesh.addPod("b", Object.values(ports));
   const service = await mesh.addService({

@@ -1,9 +1,9 @@
 /** Servers that we did not write, and small ones of our own, in a pod. Each resolves when it listens on all addresses of the pod. */
 import { globSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { must } from "./command.ts";
-import type { Pod } from "./pod.ts";
-import type { Running } from "./running.ts";
+import { must } from "../../src/demo/netns/command.ts";
+import type { Pod } from "../../src/demo/netns/pod.ts";
+import type { Running } from "../../src/demo/netns/running.ts";
 
 /** A folder below `folder` that belongs to a system user. */
 async function folderOf(folder: string, user: string): Promise<string> {

@@ -1,7 +1,7 @@
 /** Applications that know nothing of the mesh: their connections are redirected, and the mesh carries them, whatever they speak. */
 import test from "ava";
+import { NetnsMesh, podIdentity } from "../../src/demo/netns/mesh.ts";
 import { Capture } from "./capture.ts";
-import { podIdentity, TestNetnsMesh } from "./mesh.ts";
 import { metricSum } from "./metrics.ts";
 
 const port = 8080;
@@ -12,7 +12,7 @@ const application = `require("node:http").createServer((request, response) =>
 ).listen(${port}, "::", () => console.log("listening"))`;
 
 test("curl reaches a Service and a pod by both families through two sidecars, encrypted on the wire", async (t) => {
-  await using mesh = await TestNetnsMesh.start();
+  await using mesh = await NetnsMesh.start();
   const a = await mesh.addPod("a");
   const b = await mesh.addPod("b", [port]);
   const service = await mesh.addService({

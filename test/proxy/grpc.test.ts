@@ -21,6 +21,9 @@ import {
 import { RpcClient, RpcServer } from "../harness/rpc.ts";
 import { ShardInTest } from "../harness/shard-in-test.ts";
 
+/** A machine under load takes its time for a handshake, and none of these tests is about that. */
+const patient = { connectTimeoutMs: 20_000, detectTimeoutMs: 20_000 };
+
 const ca = new TestCa();
 const frontend = ca.issue(["frontend.demo.id"]);
 const web = ca.issue(["web.demo.id"]);
@@ -28,6 +31,7 @@ const appPort = 8080;
 
 function webSidecar(hostPort: number, admits: string = "frontend.demo.id"): Promise<ShardInTest> {
   return ShardInTest.start({
+    limits: patient,
     listeners: [{ kind: "inbound-mesh", host: "127.0.0.1", port: 0 }],
     forwards: [{ port: appPort, host: "127.0.0.1", hostPort }],
     snapshots: [web, inboundSnapshot(appPort, admitting(identities(admits)))],
@@ -40,6 +44,7 @@ function frontendSidecar(
 ): Promise<ShardInTest> {
   const tls = { identity: "web.demo.id", serverName: "web.demo.id" };
   return ShardInTest.start({
+    limits: patient,
     snapshots: [
       identity,
       endpointSnapshot("a", endpoint(appPort, { tls, inboundPort })),
@@ -100,7 +105,10 @@ test("rescue() tells a client of gRPC what is wrong by trailers alone", async (t
 
 test("answerOutbound() ends a call at its grpc-timeout, although its rule has no limit", async (t) => {
   await using server = await RpcServer.start();
-  await using shard = await ShardInTest.start({ snapshots: allTo(server.port) });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: allTo(server.port),
+  });
   const session = connect(`http://127.0.0.1:${shard.port()}`);
   const stream = session.request(
     {
@@ -163,7 +171,10 @@ const retried = test.macro({
   ) => {
     await using server = await scripted(answers);
     const { port } = server.address() as AddressInfo;
-    await using shard = await ShardInTest.start({ snapshots: allTo(port, { retry }) });
+    await using shard = await ShardInTest.start({
+      limits: patient,
+      snapshots: allTo(port, { retry }),
+    });
     using client = new RpcClient(shard.port());
     const { code } = await client.call("spread", [word]);
     t.is(code, expected.code);

@@ -31,6 +31,9 @@ import {
 import { RawClient } from "../harness/raw-client.ts";
 import { ShardInTest } from "../harness/shard-in-test.ts";
 
+/** A machine under load takes its time for a handshake, and none of these tests is about that. */
+const patient = { connectTimeoutMs: 20_000, detectTimeoutMs: 20_000 };
+
 class FrameClient implements Disposable {
   readonly socket: Socket;
   isClosed = false;
@@ -84,7 +87,10 @@ const id = (at: number): number => 2 * at + 1;
 const floods = test.macro({
   exec: async (t, count: number, make: (at: number) => Buffer) => {
     await using origin = await EchoOrigin.start("a");
-    await using shard = await ShardInTest.start({ snapshots: allTo(origin.port) });
+    await using shard = await ShardInTest.start({
+      limits: patient,
+      snapshots: allTo(origin.port),
+    });
     using client = await FrameClient.open(shard.port());
     const all = Array.from({ length: count }, (_, at) => make(at));
     client.send(...all);
@@ -144,7 +150,10 @@ test("packs a large list into a small head", floods, 1, () => {
 
 test("a head that is too long is answered by 431, and the connection goes on", async (t) => {
   await using origin = await EchoOrigin.start("a");
-  await using shard = await ShardInTest.start({ snapshots: allTo(origin.port) });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: allTo(origin.port),
+  });
   using client = await FrameClient.open(shard.port());
   const long: FieldList = [
     ...getRequest,
@@ -176,7 +185,11 @@ test("a client that opens no window costs a stream, and that for a minute at mos
   await using origin = await RawOrigin.answering(
     `HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n${"x".repeat(100_000)}`,
   );
-  await using shard = await ShardInTest.start({ snapshots: http1At(origin.port), clock });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: http1At(origin.port),
+    clock,
+  });
   using client = await FrameClient.open(shard.port());
   const noWindow = Buffer.alloc(6);
   noWindow.writeUInt16BE(Setting.initialWindowSize);
@@ -199,7 +212,10 @@ test("a client that opens no window costs a stream, and that for a minute at mos
 test("more streams than were allowed are refused, and the others are served", async (t) => {
   const { maxConcurrentStreams } = defaultHttp2Limits;
   await using origin = await RawOrigin.start(() => {});
-  await using shard = await ShardInTest.start({ snapshots: http1At(origin.port) });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: http1At(origin.port),
+  });
   using client = await FrameClient.open(shard.port());
   const streams = Array.from({ length: maxConcurrentStreams + 1 }, (_, at) => id(at));
   client.send(...streams.map((stream) => headers(stream, getRequest)));
@@ -212,7 +228,11 @@ test("more streams than were allowed are refused, and the others are served", as
 
 test("a client that never acknowledges, or never answers a PING, is left", async (t) => {
   const clock = new HandClock();
-  await using shard = await ShardInTest.start({ snapshots: allTo(1), clock });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: allTo(1),
+    clock,
+  });
   using client = await FrameClient.open(shard.port());
   await shard.until(() => client.frames().length > 1);
   for (let passed = 0; passed <= defaultHttp2Limits.settingsTimeoutMs; passed += 1_000) {

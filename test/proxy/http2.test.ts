@@ -38,6 +38,9 @@ import { withPort } from "../harness/port.ts";
 import { RawClient } from "../harness/raw-client.ts";
 import { ShardInTest } from "../harness/shard-in-test.ts";
 
+/** A machine under load takes its time for a handshake, and none of these tests is about that. */
+const patient = { connectTimeoutMs: 20_000, detectTimeoutMs: 20_000 };
+
 type Fields = Readonly<Record<string, unknown>>;
 type Answer = { readonly head: Fields; readonly trailers: Fields; readonly body: string };
 
@@ -138,7 +141,10 @@ function declared(port: number, protocol: "http1" | "http2"): ReturnType<typeof 
 
 test("serveHttp() takes HTTP/2 with prior knowledge, also to a backend that speaks HTTP/1", async (t) => {
   await using origin = await EchoOrigin.start("a");
-  await using shard = await ShardInTest.start({ snapshots: allTo(origin.port) });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: allTo(origin.port),
+  });
   using peer = new Peer(shard.port());
   for (let at = 0; at < 3; at++) {
     const { head, body } = await peer.ask({ ":path": `/${at}`, ":method": "POST" }, "hi");
@@ -152,7 +158,10 @@ test("serveHttp() takes HTTP/2 with prior knowledge, also to a backend that spea
 
 test("forward() speaks HTTP/2 to the backend of a client that does, with one connection for all", async (t) => {
   await using origin = await H2Origin.start();
-  await using shard = await ShardInTest.start({ snapshots: allTo(origin.port) });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: allTo(origin.port),
+  });
   using peer = new Peer(shard.port());
   const asked = Array.from({ length: 50 }, (_, at) =>
     peer.ask({ ":path": `/${at}`, ":method": "POST" }, "x".repeat(at * 1_000)),
@@ -171,7 +180,10 @@ test("forward() opens another connection when the streams of the first are taken
   await using origin = await H2Origin.start((stream) => held.push(stream), {
     maxConcurrentStreams: 2,
   });
-  await using shard = await ShardInTest.start({ snapshots: allTo(origin.port) });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: allTo(origin.port),
+  });
   using peer = new Peer(shard.port());
   const asked = [1, 2, 3, 4, 5].map((at) => peer.ask({ ":path": `/${at}` }));
   await shard.until(() => held.length === 5);
@@ -184,7 +196,10 @@ test("forward() opens another connection when the streams of the first are taken
 
 test("forward() carries HTTP/1 to a backend that is said to speak HTTP/2, trailers included", async (t) => {
   await using origin = await H2Origin.start();
-  await using shard = await ShardInTest.start({ snapshots: declared(origin.port, "http2") });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: declared(origin.port, "http2"),
+  });
   using client = await RawClient.open(shard.port());
   client.send("POST /x HTTP/1.1\r\nHost: web\r\nContent-Length: 5\r\n\r\nhello");
   await client.until(() => client.text.includes("x-sum: 5\r\n\r\n"));
@@ -195,7 +210,10 @@ test("forward() carries HTTP/1 to a backend that is said to speak HTTP/2, traile
 
 test("forward() carries HTTP/2 to a backend that is said to speak HTTP/1", async (t) => {
   await using origin = await H2Origin.start();
-  await using shard = await ShardInTest.start({ snapshots: declared(origin.port, "http1") });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: declared(origin.port, "http1"),
+  });
   using peer = new Peer(shard.port());
   t.is((await peer.ask({ ":path": "/" })).head[":status"], 502);
   t.is(origin.seen.length, 0);
@@ -204,7 +222,10 @@ test("forward() carries HTTP/2 to a backend that is said to speak HTTP/1", async
 test("a reset is carried across with its code, in both directions", async (t) => {
   const held: ServerHttp2Stream[] = [];
   await using origin = await H2Origin.start((stream) => held.push(stream));
-  await using shard = await ShardInTest.start({ snapshots: allTo(origin.port) });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: allTo(origin.port),
+  });
   using peer = new Peer(shard.port());
   const first = peer.open({ ":path": "/1" }, true);
   await shard.until(() => held.length === 1);
@@ -234,7 +255,10 @@ test("a request that the endpoint refused to begin with is sent again, whatever 
     if (refused++ === 0) stream.close(constants.NGHTTP2_REFUSED_STREAM);
     else echo(stream, headers);
   });
-  await using shard = await ShardInTest.start({ snapshots: allTo(origin.port) });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: allTo(origin.port),
+  });
   using peer = new Peer(shard.port());
   const { head } = await peer.ask({ ":path": "/x", ":method": "POST", "content-length": "0" });
   t.is(head[":status"], 200);
@@ -248,7 +272,10 @@ test("an upload is as fast as the endpoint takes it, and no more than the window
     stream.pause();
     begun.resolve(stream);
   });
-  await using shard = await ShardInTest.start({ snapshots: allTo(origin.port) });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: allTo(origin.port),
+  });
   using peer = new Peer(shard.port());
   const upload = peer.open({ ":path": "/", ":method": "POST" });
   const answered = once(upload, "response");
@@ -273,7 +300,10 @@ test("extended CONNECT becomes an upgrade for a server of HTTP/1, and its bytes 
       socket.write(`<${soFar.slice(soFar.indexOf("\r\n\r\n") + 4)}>`);
     }
   });
-  await using shard = await ShardInTest.start({ snapshots: allTo(origin.port) });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: allTo(origin.port),
+  });
   using peer = new Peer(shard.port());
   await once(peer.session, "remoteSettings");
   const stream = peer.open({
@@ -297,7 +327,10 @@ test("Upgrade becomes extended CONNECT for a server that is said to speak HTTP/2
     stream.respond({ ":status": 200, "x-protocol": headers[":protocol"] });
     stream.on("data", (bytes: Buffer) => stream.write(`<${bytes.toString()}>`));
   });
-  await using shard = await ShardInTest.start({ snapshots: declared(origin.port, "http2") });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: declared(origin.port, "http2"),
+  });
   using client = await RawClient.open(shard.port());
   client.send(
     "GET /ws HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
@@ -316,6 +349,7 @@ function inboundSidecar(
 ): Promise<ShardInTest> {
   return withPort((port) =>
     ShardInTest.start({
+      limits: patient,
       listeners: [{ kind: "inbound-port", host: "127.0.0.1", port }],
       forwards: [{ port, host: "127.0.0.1", hostPort }],
       snapshots: [inboundSnapshot(port, table)],
@@ -347,14 +381,15 @@ test("answerInbound() judges each stream of a connection alone", async (t) => {
     peer.ask({ ":path": "/open" }),
     peer.ask({ ":path": "/shut" }),
   ]);
-  t.is(open?.head[":status"], 200);
-  t.is(shut?.head[":status"], 404);
+  t.is(open.head[":status"], 200);
+  t.is(shut.head[":status"], 404);
 });
 
 test("an endpoint with the hint h2 is asked over HTTP/2, and told that it was HTTP/1", async (t) => {
   const ca = new TestCa();
   await using origin = await EchoOrigin.start("app");
   await using far = await ShardInTest.start({
+    limits: patient,
     listeners: [{ kind: "inbound-mesh", host: "127.0.0.1", port: 0 }],
     forwards: [{ port: 8080, host: "127.0.0.1", hostPort: origin.port }],
     snapshots: [ca.issue(["web.demo.id"]), inboundSnapshot(8080, admitting(anybody))],
@@ -362,6 +397,7 @@ test("an endpoint with the hint h2 is asked over HTTP/2, and told that it was HT
   const tls = { identity: "web.demo.id", serverName: "web.demo.id" };
   const web = endpoint(8080, { tls, inboundPort: far.port(), hint: "h2" });
   await using near = await ShardInTest.start({
+    limits: patient,
     snapshots: [
       ca.issue(["frontend.demo.id"]),
       endpointSnapshot("a", web),
@@ -385,6 +421,7 @@ test("requests of 100 clients with one connection each are spread over 3 backend
   await using stack = new AsyncDisposableStack();
   for (const origin of origins) stack.use(origin);
   await using shard = await ShardInTest.start({
+    limits: patient,
     // All endpoints are equally fast.
     clock: new HandClock(),
     snapshots: [
@@ -400,7 +437,7 @@ test("requests of 100 clients with one connection each are spread over 3 backend
   for (const { seen } of origins) {
     t.true(
       Math.abs(seen.length - share) <= 0.05 * share,
-      `${origins.map((one) => one.seen.length)}`,
+      origins.map((one) => one.seen.length).join(" "),
     );
   }
 });
@@ -408,7 +445,10 @@ test("requests of 100 clients with one connection each are spread over 3 backend
 test("drain() tells clients of HTTP/2 to go, and ends with their last stream", async (t) => {
   const held: ServerHttp2Stream[] = [];
   await using origin = await H2Origin.start((stream) => held.push(stream));
-  await using shard = await ShardInTest.start({ snapshots: allTo(origin.port) });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: allTo(origin.port),
+  });
   using peer = new Peer(shard.port());
   const asked = peer.ask({ ":path": "/" });
   await shard.until(() => held.length === 1);
@@ -424,7 +464,10 @@ test("drain() tells clients of HTTP/2 to go, and ends with their last stream", a
 
 test("a shard that has served HTTP/2 for a while keeps nothing of it", async (t) => {
   await using origin = await H2Origin.start();
-  await using shard = await ShardInTest.start({ snapshots: allTo(origin.port) });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: allTo(origin.port),
+  });
   {
     using peer = new Peer(shard.port());
     for (let at = 0; at < 20; at++) await peer.ask({ ":path": `/${at}` });

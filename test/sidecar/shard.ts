@@ -49,6 +49,7 @@ export async function runShard(start: ShardStart): Promise<void> {
         command(message.target, { shard, post, reject: ended.reject });
         return;
       case "drop-endpoints":
+      case "drop-inbound":
         return;
       case "ask-decision":
         post({ kind: "decision", ask: message.ask, answer: { state: "unknown" } });

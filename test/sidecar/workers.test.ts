@@ -95,15 +95,13 @@ test("Workers counts a series that a worker announced in its last message", asyn
 test("Workers gives up after too many restarts in a minute", async (t) => {
   await using pool = await startPool({ count: 1 });
   const { workers, log } = pool;
-  let hasGivenUp = false;
-  void workers.gaveUp.then(() => {
-    hasGivenUp = true;
-  });
+  const gaveUp = new AbortController();
+  void workers.gaveUp.then(() => gaveUp.abort());
   // On a slow machine one may live long enough not to count.
-  for (let time = 1; !hasGivenUp; time++) {
+  for (let time = 1; !gaveUp.signal.aborted; time++) {
     workers.dropOutbound("throw 0");
     const isUpAgain = () => workers.facts().restarts === time && workers.facts().listening === 1;
-    await until(() => hasGivenUp || isUpAgain());
+    await until(() => gaveUp.signal.aborted || isUpAgain());
   }
   t.true(workers.facts().restarts >= maxRestarts);
   t.is(workers.facts().listening, 0);

@@ -1,5 +1,6 @@
 /** Whether this machine lets us make network namespaces with what pods need, and if not, why. */
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { users } from "./pod.ts";
 
 /** Ends with 2 when there can be no namespaces, with 3 when they lack something. */
@@ -16,13 +17,16 @@ ip netns exec "$1" sh -ec '
 ' || exit 3
 `;
 
+const rights = "root with CAP_NET_ADMIN and CAP_SYS_ADMIN";
+
 /** Undefined when they can be made. */
 export function whyNoNamespaces(): string | undefined {
   if (process.platform !== "linux") return "needs Linux";
+  if (!hasRights()) return `needs ${rights}`;
   const name = `weft-probe-${process.pid}`;
   const ran = spawnSync("sh", ["-c", probe, "probe", name], { encoding: "utf8" });
   if (ran.status === 0) return undefined;
-  if (ran.status === 2) return "needs root with CAP_NET_ADMIN and CAP_SYS_ADMIN";
+  if (ran.status === 2) return `needs ${rights}`;
   return `needs bridges, veth pairs and NAT in the kernel: ${ran.stderr.trim().split("\n").at(-1) ?? ""}`;
 }
 
@@ -49,9 +53,9 @@ export function whatIsMissing(sources: readonly string[]): readonly string[] {
     const binaries = missing.map(({ binary }) => binary).join(", ");
     advice.push(`install ${binaries} (Debian: apt-get install ${packages}); not found in PATH`);
   }
-  if (process.getuid?.() !== 0) {
-    const reason = "making network namespaces takes CAP_NET_ADMIN and CAP_SYS_ADMIN";
-    return [...advice, `run it as root, such as with sudo: ${reason}`];
+  if (!hasRights()) {
+    const reason = "this process may not make network namespaces";
+    return [...advice, `run it as ${rights}, such as with sudo: ${reason}`];
   }
   if (missing.length > 0) return advice;
   const why = whyNoNamespaces();
@@ -63,6 +67,16 @@ export function whatIsMissing(sources: readonly string[]): readonly string[] {
   );
 }
 
+/** Bits of linux/capability.h. */
+const capabilities = { netAdmin: 12n, sysAdmin: 21n } as const;
+
+function hasRights(): boolean {
+  const status = readFileSync("/proc/self/status", "utf8");
+  const held = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+  const { netAdmin, sysAdmin } = capabilities;
+  return process.getuid?.() === 0 && ((held >> netAdmin) & (held >> sysAdmin) & 1n) === 1n;
+}
+
 function isPresent(binary: string): boolean {
   const ran = spawnSync("/bin/sh", ["-c", `command -v ${binary}`], { stdio: "ignore" });
   return ran.status === 0;
@@ -70,6 +84,6 @@ function isPresent(binary: string): boolean {
 
 function mayRead(file: string): boolean {
   const id = users.sidecar;
-  const as = [`--reuid=${id}`, `--regid=${id}`, "--clear-groups"];
-  return spawnSync("setpriv", [...as, "test", "-r", file], { stdio: "ignore" }).status === 0;
+  const script = `setpriv --reuid=${id} --regid=${id} --clear-groups test -r "$1"`;
+  return spawnSync("sh", ["-c", script, "sh", file], { stdio: "ignore" }).status === 0;
 }
