@@ -20,10 +20,14 @@ const [one, many] = ruleCounts;
 const target: Target = {
   text: "≤ 1.3 × one rule",
   metric: "cpuUs",
-  of: `${many} rules`,
-  to: `${one} rules`,
+  of: nameOf(many),
+  to: nameOf(one),
   most: 1.3,
 };
+
+function nameOf(count: number): string {
+  return count === 1 ? "1 rule" : `${count} rules`;
+}
 
 async function run(settings: Settings): Promise<readonly ScenarioResult[]> {
   await using stage = new Stage();
@@ -38,7 +42,7 @@ async function run(settings: Settings): Promise<readonly ScenarioResult[]> {
   const results: ScenarioResult[] = [];
   for (const kind of ruleKinds) {
     if (!wants(settings, kind)) continue;
-    const contenders = ruleCounts.map((count) => ({ ...weft, name: `${count} rules`, count }));
+    const contenders = ruleCounts.map((count) => ({ ...weft, name: nameOf(count), count }));
     const taken = await takeTurns(contenders, settings.rounds, (contender) => {
       const { count } = contender;
       const headers = { Host: destinationName(kind, count), "X-Tenant": tenantFor(count) };

@@ -1,4 +1,5 @@
 /** `weft demo --netns`: start a mesh of network namespaces, walk through it, stay up, leave nothing behind. */
+import { once } from "node:events";
 import { cpSync, mkdtempSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -29,35 +30,38 @@ export async function runNetnsDemo(flags: NetnsDemoFlags): Promise<number> {
     return unavailable;
   }
   const screen = openScreen();
+  const giveUp = new AbortController();
   const stopped = awaitStop();
   // Whoever read our output is gone; nobody is left to show anything to.
   process.stdout.once("error", () => process.kill(process.pid, "SIGTERM"));
   const node = await NetnsNode.start();
-  const shown = show(node, flags, { screen, stopped });
+  const halted = stopped.then((signal) => {
+    giveUp.abort(new Error(`Stopped by ${signal}`));
+    return node.halt();
+  });
   try {
-    const wrong = await Promise.race([shown, stopped.then(() => undefined)]);
+    const wrong = await show(node, flags, { screen, signal: giveUp.signal });
     screen.line("");
     screen.line("Stopping");
     return wrong === 0 ? 0 : 1;
   } catch (error) {
-    screen.verdict(false, error instanceof Error ? error.message : String(error));
+    const cause = giveUp.signal.aborted ? giveUp.signal.reason : error;
+    screen.verdict(false, cause instanceof Error ? cause.message : String(cause));
     return 1;
   } finally {
-    await node.halt();
-    // What was under way fails now, and nothing is made any more when the node is taken down.
-    await shown.catch(() => {});
+    await (giveUp.signal.aborted ? halted : node.halt());
     if (flags.keep) screen.line(`Left behind: ${keep(node.folder)}`);
     await node[Symbol.asyncDispose]();
   }
 }
 
-type Show = { readonly screen: Screen; readonly stopped: Promise<unknown> };
+type Show = { readonly screen: Screen; readonly signal: AbortSignal };
 
-/** How many things were not as they should be. */
+/** How many things were not as they should be. Throws when it is to end before all was shown. */
 async function show(
   node: NetnsNode,
   flags: NetnsDemoFlags,
-  { screen, stopped }: Show,
+  { screen, signal }: Show,
 ): Promise<number> {
   screen.line("Starting the mesh; every pod is a network namespace, every process one of its own:");
   const demo = await startDemoMesh({
@@ -65,22 +69,22 @@ async function show(
     workers: flags.workers,
     onProgress: (name, purpose) => screen.line(`  ${name.padEnd(20)} ready   ${purpose}`),
   });
-  const { promise: died, resolve } = Promise.withResolvers<number>();
+  signal.throwIfAborted();
+  const { promise: died, reject } = Promise.withResolvers<never>();
   let isOver = false;
   for (const program of demo.programs) {
     program.ended.then((end) => {
-      if (isOver) return;
-      screen.verdict(false, `${program.name} ended with ${end}; its log is in ${node.logFolder}`);
-      resolve(1);
-    }, resolve);
+      if (isOver || signal.aborted) return;
+      reject(new Error(`${program.name} ended with ${end}; its log is in ${node.logFolder}`));
+    }, reject);
   }
-  stopped.then(() => {
-    isOver = true;
-  }, resolve);
-  const wrong = await Promise.race([walkThroughNetns({ demo, stepFolder, screen }), died]);
+  const walk = walkThroughNetns({ demo, stepFolder, screen, signal });
+  const wrong = await Promise.race([walk, died]);
+  signal.throwIfAborted();
   if (!flags.once) {
+    const stopped = once(signal, "abort");
     showWhatToTry(demo, screen);
-    await Promise.race([stopped, died.then((more) => more + wrong)]);
+    await Promise.race([stopped, died]);
   }
   isOver = true;
   return wrong;

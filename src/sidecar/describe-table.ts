@@ -20,6 +20,7 @@ import type {
   BackendEntry,
   FilterEntry,
   LambdaEntry,
+  OpaqueEntry,
   OutboundTable,
 } from "../core/table/outbound.ts";
 
@@ -51,6 +52,17 @@ export type ReadableOutbound = {
     readonly retry: Retry | undefined;
     readonly session: SessionPersistence | undefined;
   })[];
+  /** Of connections that are not read as requests, where there are any: by server name of TLS, or all alike. */
+  readonly tls: readonly (ReadableConnections & { readonly when: string })[] | undefined;
+  readonly opaque: ReadableConnections | undefined;
+};
+
+type ReadableConnections = {
+  readonly route: string;
+  /** Connections are closed, for this reason. */
+  readonly refusal: string | undefined;
+  readonly pick: string;
+  readonly backends: readonly ReadableBackend[];
 };
 
 type ReadableBackend = Named & {
@@ -66,6 +78,7 @@ export type ReadableInbound = {
 };
 
 export function describeOutbound(table: OutboundTable): ReadableOutbound {
+  const { tls, opaque } = table;
   return {
     parent: describeMeta(table.parent),
     protocol: table.protocol,
@@ -82,6 +95,26 @@ export function describeOutbound(table: OutboundTable): ReadableOutbound {
         session: rule?.session,
       };
     }),
+    tls: tls?.map((entry) => ({
+      when: entry.snis.length === 0 ? "every server name" : describeNames(entry.snis),
+      ...describeConnections(table, entry),
+    })),
+    // Under the protocol `tls` the routes by name take every connection that is taken.
+    opaque:
+      tls !== undefined || opaque === undefined ? undefined : describeConnections(table, opaque),
+  };
+}
+
+function describeNames(snis: readonly HostMatch[]): string {
+  return `server name ${snis.map(describeHost).join(" or ")}`;
+}
+
+function describeConnections(table: OutboundTable, entry: OpaqueEntry): ReadableConnections {
+  return {
+    route: describeMeta(entry.meta),
+    refusal: entry.refusal === "" ? undefined : entry.refusal,
+    pick: entry.distribution,
+    backends: entry.choices.map((choice) => describeChoice(table, choice)),
   };
 }
 

@@ -47,7 +47,7 @@ test("weft demo --netns --once shows every step by curl inside the pods, exits 0
   t.deepEqual(await leftOf(demo.pid), []);
 });
 
-test("weft demo --netns stays up for one's own curl, and leaves nothing behind when it is killed", async (t) => {
+test("weft demo --netns stays up for one's own curl, until Ctrl-C, and leaves nothing behind", async (t) => {
   t.timeout(2 * walkDeadlineMs);
   const demo = startDemo();
   t.teardown(() => demo.stop("SIGKILL"));
@@ -66,18 +66,24 @@ test("weft demo --netns stays up for one's own curl, and leaves nothing behind w
   const variables = commands.find((command) => command.endsWith(" env")) ?? "";
   t.notRegex((await run("sh", ["-c", variables])).out, /proxy/i);
   t.true((await leftOf(demo.pid)).length > 10);
-  demo.signal("SIGKILL");
-  t.deepEqual(await untilGone(demo.pid), []);
+  demo.signal("SIGINT");
+  t.is(await demo.ended, 0, demo.output);
+  t.deepEqual(await leftOf(demo.pid), []);
 });
 
-test("weft demo --netns that is stopped while it starts leaves nothing behind", async (t) => {
+test("weft demo --netns that is stopped or killed while it starts leaves nothing behind", async (t) => {
   const demo = startDemo();
   t.teardown(() => demo.stop("SIGKILL"));
   await demo.untilSays(/outside +ready/);
   demo.signal("SIGINT");
   t.is(await demo.ended, 1);
-  t.regex(demo.output, /Stopping/);
+  t.regex(demo.output, /WRONG Stopped by SIGINT/);
   t.deepEqual(await leftOf(demo.pid), []);
+  const killed = startDemo();
+  await killed.untilSays(/outside +ready/);
+  t.true((await leftOf(killed.pid)).length > 10);
+  killed.signal("SIGKILL");
+  t.deepEqual(await untilGone(killed.pid), []);
 });
 
 test("weft demo --netns says what is missing and how to get it, with code 69, and refuses --base with 64", async (t) => {

@@ -106,6 +106,46 @@ test("describeOutbound() tells where each backend leads, and its filters", (t) =
   ]);
 });
 
+test("describeOutbound() tells where connections go that are not read as requests, and which are refused", (t) => {
+  const policy = policyWith([{ match: everyRequest, authorities: [] }]);
+  const meta = resourceMeta({ group: "core", kind: "Service", namespace: "demo", name: "db" });
+  const backend: Backend = {
+    meta,
+    dispatch: { kind: "forward", endpoint: endpoint(81, "10.0.0.1") },
+  };
+  const backends = {
+    kind: "random-available" as const,
+    backends: [{ backend, filters: [], weight: 3 }],
+  };
+  const route = { meta: defaultMeta("bytes"), refusal: "" as const, backends };
+  const to = [{ backend: "Service demo/db", to: "10.0.0.1 port 81", weight: 3, filters: [] }];
+  const told = {
+    route: "default bytes",
+    refusal: undefined,
+    pick: "random-available",
+    backends: to,
+  };
+  const opaque = { ...policy, protocol: "opaque" as const, httpRoutes: [], opaque: route };
+  const bytes = describeOutbound(outboundTable(opaque));
+  t.deepEqual(bytes.opaque, told);
+  t.is(bytes.tls, undefined);
+  const tls = describeOutbound(
+    outboundTable({
+      ...opaque,
+      protocol: "tls",
+      tlsRoutes: [
+        { ...route, refusal: "invalid", snis: [] },
+        { ...route, snis: [{ kind: "suffix", value: "example.com" }] },
+      ],
+    }),
+  );
+  t.is(tls.opaque, undefined);
+  t.deepEqual(tls.tls, [
+    { when: "server name is below example.com", ...told },
+    { when: "every server name", ...told, refusal: "invalid" },
+  ]);
+});
+
 function cidr(text: string): Cidr {
   const parsed = parseCidr(text);
   if (parsed === undefined) throw new Error(`Not a network: ${text}`);

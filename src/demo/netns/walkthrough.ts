@@ -13,6 +13,8 @@ export type NetnsWalkOptions = {
   readonly demo: DemoMesh;
   readonly stepFolder: string;
   readonly screen: Screen;
+  /** Ends it half-way, by an error. */
+  readonly signal: AbortSignal;
 };
 
 /** A policy is in force within a second; the rest is for a machine that starts curl slowly. */
@@ -62,12 +64,14 @@ class Walk {
   readonly #demo: DemoMesh;
   readonly #stepFolder: string;
   readonly #screen: Screen;
+  readonly #signal: AbortSignal;
   #wrong = 0;
 
   constructor(options: NetnsWalkOptions) {
     this.#demo = options.demo;
     this.#stepFolder = options.stepFolder;
     this.#screen = options.screen;
+    this.#signal = options.signal;
   }
 
   async run(): Promise<number> {
@@ -122,10 +126,10 @@ class Walk {
     this.#screen.line(`$ cp ${path.join("examples/steps", file)} ${mesh.policyFolder}/`);
     mesh.declareText(file, readFileSync(path.join(this.#stepFolder, file), "utf8"));
     const startMs = performance.now();
-    let answer = await send(ask);
+    let answer = await this.#send(ask);
     while (!good(answer) && performance.now() - startMs < inForceDeadlineMs) {
       await pause(pollMs);
-      answer = await send(ask);
+      answer = await this.#send(ask);
     }
     const tookMs = Math.round(performance.now() - startMs);
     this.#expect(good(answer), `in force after ${tookMs} ms`);
@@ -134,15 +138,23 @@ class Walk {
   /** `decidedIn`: the pod whose sidecar is asked why. Strangers are not told the id of a decision, only the reason. */
   async #show(ask: Ask, good: (answer: Answer) => boolean, decidedIn?: Pod): Promise<void> {
     this.#screen.line(`${ask.from.name}$ ${curlText(ask.args)}`);
-    const answer = await send(ask);
+    const answer = await this.#send(ask);
     const message = /PODINFO_UI_MESSAGE=[^"]*/.exec(answer.body)?.[0] ?? "";
     this.#expect(good(answer), `${answer.status} ${message}`.trim());
     const why =
       decidedIn === undefined
         ? (answer.headers.get("l5d-proxy-error") ?? "")
         : await explain(decidedIn, answer.headers.get("l5d-decision-id") ?? "");
+    this.#signal.throwIfAborted();
     if (why === "") this.#expect(false, "no reason was given");
     this.#screen.line(`  why: ${why}`);
+  }
+
+  /** What was asked while the pods went away is no fault of theirs. */
+  async #send(ask: Ask): Promise<Answer> {
+    const answer = await send(ask);
+    this.#signal.throwIfAborted();
+    return answer;
   }
 
   #expect(good: boolean, text: string): void {

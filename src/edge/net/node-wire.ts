@@ -104,8 +104,7 @@ export class NodeWire implements Wire {
   }
 
   reset(): void {
-    // TLS says it by leaving out its last message.
-    if (this.encrypted) this.socket.destroy();
+    if (this.encrypted) destroyTransport(this.socket);
     else this.socket.resetAndDestroy();
   }
 
@@ -139,6 +138,20 @@ export class NodeWire implements Wire {
     this.#lent = [];
     this.owner.onClose(this.#code);
   };
+}
+
+/** What a TLS socket is made of, which Node's types do not show. */
+type Layered = { readonly _handle: { readonly _parent?: Transport } | null };
+type Transport = { close: unknown; readonly reset?: unknown };
+
+/**
+ * Node aborts no TCP connection below TLS, and takes one that ends without the last message of TLS (RFC 8446 §6.1) for one that ended in order, so that
+ * what is cut off would look whole. The handle of TCP closes as an abort instead.
+ */
+function destroyTransport(socket: Socket): void {
+  const transport = (socket as unknown as Layered)._handle?._parent;
+  if (transport?.reset !== undefined) transport.close = transport.reset;
+  socket.destroy();
 }
 
 /** A wire gets its owner as soon as it is made, before anything can happen on it. */
