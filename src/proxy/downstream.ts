@@ -2,7 +2,6 @@
  * The side of a client: reads requests one after the other, hands each to `answer`, and sends what answers it. The next
  * request is not looked at before the exchange in front of it is over, so pipelined requests are answered in order.
  */
-
 import { BodyReader } from "../codec/http1-body.ts";
 import { parseRequestHead } from "../codec/http1-head.ts";
 import { refusalOf } from "../codec/refusal.ts";
@@ -25,10 +24,7 @@ import { Tunnel } from "./tunnel.ts";
  */
 type Phase = "head" | "body" | "wait" | "tunnel" | "linger" | "closed";
 
-/**
- * How long a client may go on sending after its last answer. Closing at once would make the kernel send RST, which can
- * destroy the answer on its way (RFC 9112 §9.6).
- */
+/** How long a client may go on sending after its last answer. Closing at once would make the kernel send RST, which can destroy it (RFC 9112 §9.6). */
 const lingerMs = 5_000;
 
 /** While draining, how long an idle connection may still bring a request, whose answer then tells the client to go. */

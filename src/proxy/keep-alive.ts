@@ -16,3 +16,10 @@ export function keepAliveMs(head: ResponseHead, wantedMs: number): number {
   const match = /(?:^|[\s,;])timeout=([0-9]{1,6})/i.exec(fields.value(field));
   return match === null ? wantedMs : Math.min(wantedMs, Number(match[1]) * 1_000 - marginMs);
 }
+
+/**
+ * What is read of an unwanted response so that its connection can be used again, and for how long. Error pages are shorter;
+ * past that a new connection is cheaper.
+ */
+export const maxDrainBytes: number = 64 * 1024;
+export const maxDrainMs = 1_000;

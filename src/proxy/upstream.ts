@@ -2,7 +2,6 @@
  * A connection to an endpoint: takes one request at a time and sends the response on to the client that asked. Between
  * requests it waits in its endpoint's pool.
  */
-
 import { BodyKind, BodyReader } from "../codec/http1-body.ts";
 import { parseResponseHead, ResponseHead } from "../codec/http1-head.ts";
 import { refusalOf } from "../codec/refusal.ts";
@@ -12,7 +11,7 @@ import type { ConnectionCounts } from "./count.ts";
 import type { Idle } from "./endpoints.ts";
 import type { Exchange, Target, TargetGroup } from "./exchange.ts";
 import { HeldBytes } from "./held-bytes.ts";
-import { keepAliveMs } from "./keep-alive.ts";
+import { keepAliveMs, maxDrainBytes, maxDrainMs } from "./keep-alive.ts";
 import { grpcOutcome, noteAnswered, noteLateStatus, noteResponse } from "./outcome.ts";
 import { type ErrorCode, rescue } from "./rescue.ts";
 import { passInterim, writeResponseHead } from "./response-head.ts";
@@ -22,13 +21,6 @@ import { Timer } from "./timer-wheel.ts";
 
 /** `drain`: the rest of a response comes that nobody wants, because its request is sent again. */
 type Phase = "idle" | "head" | "body" | "drain" | "tunnel" | "closed";
-
-/**
- * What is read of an unwanted response so that its connection can be used again, and for how long. Error pages are shorter;
- * past that a new connection is cheaper.
- */
-const maxDrainBytes: number = 64 * 1024;
-const maxDrainMs = 1_000;
 
 export type UpstreamOptions = {
   readonly shard: Shard;

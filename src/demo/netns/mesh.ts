@@ -1,12 +1,12 @@
 /** A mesh in network namespaces: the control plane in pods of its own, and in each other pod a sidecar under its own user. Its resources are files. */
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { identityName } from "../../core/model/identity.ts";
 import { signServiceAccountToken } from "../../edge/x509/token-signer.ts";
 import { must } from "./command.ts";
 import { NetnsNode } from "./node.ts";
-import { namespace, type Pod, weft } from "./pod.ts";
+import { namespace, type Pod, users, weft } from "./pod.ts";
 import { type ContainerPort, podResource, serviceResources } from "./resources.ts";
 import type { Running } from "./running.ts";
 import type { ClusterService } from "./services.ts";
@@ -204,7 +204,8 @@ export class NetnsMesh implements AsyncDisposable {
       nowSeconds: Math.floor(Date.now() / 1_000),
     });
     const tokenFile = path.join(folder, `${serviceAccount}.jwt`);
-    writeFileSync(tokenFile, token);
+    writeFileSync(tokenFile, token, { mode: 0o600 });
+    chownSync(tokenFile, users.sidecar, users.sidecar);
     return {
       WEFT_IDENTITY_LOCAL_NAME: identityName({
         serviceAccount,
