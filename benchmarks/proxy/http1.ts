@@ -47,7 +47,7 @@ const scenarios: readonly Scenario[] = [
   { name: "GET, 100 bytes", path: "/bench/100", bodyBytes: 0, targets: small },
   { name: "POST of 4 KiB", path: "/bench/100", bodyBytes: 4_096, targets: small },
   { name: "GET, 4 KiB", path: "/bench/4096", bodyBytes: 0, targets: small },
-  { name: "GET, 100 KiB", path: "/bench/102400", bodyBytes: 0, targets: [toHaproxy] },
+  { name: "GET, 100 KiB", path: "/bench/102400", bodyBytes: 0, targets: [toHaproxy, ...added] },
 ];
 
 async function run(settings: Settings): Promise<readonly ScenarioResult[]> {

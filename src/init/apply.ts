@@ -14,7 +14,13 @@ import {
   saveRules,
   speaksIpv6,
 } from "./iptables.ts";
-import { type Family, holdsOurs, restoreInput, type Treatment } from "./redirect-rules.ts";
+import {
+  type Family,
+  foreignChains,
+  holdsOurs,
+  restoreInput,
+  type Treatment,
+} from "./redirect-rules.ts";
 
 export type Applied = {
   readonly flavour: Flavour;
@@ -30,6 +36,8 @@ const families: readonly Family[] = [6, 4];
 export function applyRules(config: InitConfig): Result<Applied> {
   const unable = inability();
   if (unable !== undefined) return fail(unable);
+  const foreign = foreignRules();
+  if (foreign !== undefined) return fail(foreign);
   const held = heldFlavours();
   const [holder] = held;
   const asked = config.iptablesMode;
@@ -101,6 +109,21 @@ function heldFlavours(): readonly Flavour[] {
       return saved.kind === "done" && holdsOurs(saved.output);
     }),
   );
+}
+
+/** Two meshes that redirect the same connections would hand them to each other, or one of them would get none. */
+function foreignRules(): Fault | undefined {
+  for (const flavour of flavours) {
+    for (const family of families) {
+      const saved = saveRules(flavour, family);
+      const chains = saved.kind === "done" ? foreignChains(saved.output) : [];
+      if (chains.length > 0) {
+        const reason = `take this pod out of the other mesh first (its injection annotation, its init container or CNI plugin): the rules of "${flavour}" lead its connections to ${chains.join(" and ")} already`;
+        return fault(`IPv${family}`, reason);
+      }
+    }
+  }
+  return undefined;
 }
 
 type Unset = Exclude<Ran, { readonly kind: "done" }>;

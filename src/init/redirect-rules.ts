@@ -80,6 +80,15 @@ export function holdsOurs(saved: SavedRules): boolean {
   return tables.some((table) => heldBy(saved, table).hasChains);
 }
 
+/** Jumps to the chains of linkerd-init and of Istio's, which lead the same connections to sidecars of their own. */
+const foreignJump = /^-A (?:PREROUTING|OUTPUT) .*-[jg] ((?:PROXY_INIT|ISTIO)_[A-Z_]+)$/;
+
+/** The chains of another mesh that connections of this network namespace are led to. */
+export function foreignChains(saved: SavedRules): readonly string[] {
+  const chains = saved.split("\n").map((line) => foreignJump.exec(line)?.[1] ?? "");
+  return [...new Set(chains.filter((chain) => chain !== ""))];
+}
+
 type Held = { readonly hasChains: boolean; readonly jumps: readonly string[] };
 
 function heldBy(saved: SavedRules, table: Table): Held {

@@ -1,6 +1,6 @@
 import test from "ava";
 import { type InitConfig, readInitConfig } from "../../src/config/init.ts";
-import { holdsOurs, restoreInput } from "../../src/init/redirect-rules.ts";
+import { foreignChains, holdsOurs, restoreInput } from "../../src/init/redirect-rules.ts";
 
 function config(flags: Readonly<Record<string, string>> = {}): InitConfig {
   const read = readInitConfig({}, new Map(Object.entries(flags)));
@@ -145,4 +145,22 @@ test("restoreInput() puts at most 15 ports into a rule, a range counting as two"
     rules.map((rule) => rule.replace(/.*--dports (\S+) .*/, "$1")),
     [singles.join(","), "200:300,400"],
   );
+});
+
+test("foreignChains() names the chains of another mesh that connections are led to", (t) => {
+  const saved = `*nat
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:ISTIO_INBOUND - [0:0]
+:PROXY_INIT_OUTPUT - [0:0]
+-A PREROUTING -m comment --comment "proxy-init/install-proxy-init-prerouting" -j PROXY_INIT_REDIRECT
+-A PREROUTING -p tcp -j ISTIO_INBOUND
+-A OUTPUT -p tcp -j ISTIO_OUTPUT
+-A OUTPUT -p tcp -j WEFT_OUTBOUND
+-A ISTIO_OUTPUT -o lo -j ISTIO_REDIRECT
+COMMIT
+`;
+  t.deepEqual(foreignChains(saved), ["PROXY_INIT_REDIRECT", "ISTIO_INBOUND", "ISTIO_OUTPUT"]);
+  // Chains that nothing leads to are of no effect.
+  t.deepEqual(foreignChains(saved.replace(/^-A .*\n/gm, "")), []);
 });

@@ -67,7 +67,7 @@ createServer(say).listen(${ports.named}, "::");
 createServer((socket) => {
   socket.on("error", (error) => console.log("left by " + error.code)).on("end", () => console.log("left by an end"));
   socket.on("data", (bytes) => {
-    if (String(bytes) === "abort") socket.resetAndDestroy();
+    if (String(bytes) === "abort\\n") socket.resetAndDestroy();
     else socket.write(bytes);
   });
 }).listen(${ports.aborting}, "::", () => console.log("listening"));`;
@@ -81,7 +81,7 @@ async function startTls(pod: Pod, folder: string, port: number): Promise<void> {
     ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
     ...["-subj", `/CN=${pod.name}`, "-keyout", files.key, "-out", files.crt, "-days", "2"],
   ]);
-  const server = ["openssl", "s_server", "-accept", `[::]:${port}`, "-www"];
+  const server = ["openssl", "s_server", "-accept", String(port), "-www"];
   await pod.start("root", [...server, "-key", files.key, "-cert", files.crt]).untilSays(/ACCEPT/);
 }
 
@@ -100,7 +100,6 @@ async function seenNames(pod: Pod, asked: Asked, sni: string | undefined): Promi
   const ask = `openssl s_client -connect ${to} ${named} -brief </dev/null 2>&1`;
   const script = `for i in $(seq ${times}); do ${ask}; done`;
   const { out } = await pod.exec("application", ["sh", "-c", script]);
-  if (process.env["V5"]) console.log(out);
   return [...out.matchAll(/^Peer certificate: CN *= *(.*)$/gm)].map(([, name = ""]) => name);
 }
 
@@ -168,7 +167,7 @@ async function leaving(t: ExecutionContext, a: Pod): Promise<void> {
     t.deepEqual(await seenNames(a, { host: ip, port: 443 }, "other.example.com"), []);
     t.deepEqual(await seenNames(a, { host: ip, port: 443 }, undefined), []);
     t.deepEqual(await talk(a, { host: ip, port: 9000 }), ["outside"]);
-    t.deepEqual(await talk(a, { host: ip, port: 9002 }, "hello"), ["ECONNRESET"]);
+    t.deepEqual(await talk(a, { host: ip, port: 9002 }, "hello\n"), ["ECONNRESET"]);
   }
   t.is(await curl(`http://${open}/other`), "outside /other 200");
   t.deepEqual(await seenNames(a, { host: open, port: 443 }, "other.example.com"), ["outside"]);
@@ -233,14 +232,18 @@ test("TLS and TCP routes, egress networks, aborts and silence work through sidec
   await leaving(t, a);
 
   for (const host of [service.ip4, service.ip6, b.ip4, b.ip6]) {
-    t.deepEqual(await talk(a, { host: host, port: ports.aborting }, "abort"), ["ECONNRESET"], host);
+    t.deepEqual(
+      await talk(a, { host: host, port: ports.aborting }, "abort\n"),
+      ["ECONNRESET"],
+      host,
+    );
   }
   const before = inB?.output.length ?? 0;
-  const aborting = `const socket = require("node:net").connect(${ports.aborting}, "${service.ip4}", () => socket.write("x")).once("data", () => socket.resetAndDestroy())`;
+  const aborting = `const socket = require("node:net").connect(${ports.aborting}, "${service.ip4}", () => socket.write("x\\n")).once("data", () => socket.resetAndDestroy())`;
   await a.exec("application", [process.execPath, "-e", aborting]);
   t.truthy(await inB?.untilSays(/left by ECONNRESET/, before));
   // Silence for longer than the limit.
-  const silent = `require("node:net").connect(${ports.aborting}, "${service.ip4}").once("data", () => console.log("open")).on("error", ({ code }) => console.log(code)).write("x")`;
+  const silent = `require("node:net").connect(${ports.aborting}, "${service.ip4}").once("data", () => console.log("open")).on("error", ({ code }) => console.log(code)).write("x\\n")`;
   const idle = await a.exec("application", [process.execPath, "-e", silent]);
   t.is(idle.out, "open\nECONNRESET\n");
 });

@@ -119,6 +119,25 @@ test("weft init refuses to set rules beside those of another flavour", async (t)
   t.regex((await a.init()).out, /flavour legacy/);
 });
 
+test("weft init refuses to set rules beside those of another mesh", async (t) => {
+  const { a } = await twoPods(t);
+  const other = `*nat
+:PROXY_INIT_REDIRECT - [0:0]
+-A PREROUTING -m comment --comment "proxy-init/install-proxy-init-prerouting" -j PROXY_INIT_REDIRECT
+-A PROXY_INIT_REDIRECT -p tcp -j REDIRECT --to-ports 4143
+COMMIT
+`;
+  for (const program of ["iptables-nft-restore", "ip6tables-legacy-restore"]) {
+    const [file, undo] = [program, program.replace("-restore", "")];
+    t.is((await a.exec("root", [file, "--noflush"], { input: other })).code, 0);
+    const ran = await a.init();
+    t.is(ran.code, 1, file);
+    t.regex(ran.err, /take this pod out of the other mesh.*PROXY_INIT_REDIRECT/);
+    t.is((await a.exec("root", [undo, "-t", "nat", "-F"])).code, 0);
+  }
+  t.is((await a.init()).code, 0);
+});
+
 test("weft init --ipv4-only closes IPv6 instead of leaving it open", async (t) => {
   const { node, a, b } = await twoPods(t);
   await startApplication(b, 8080);
