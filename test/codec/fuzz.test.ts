@@ -10,8 +10,8 @@ import { refusals } from "../../src/codec/refusal.ts";
 import { sniff } from "../../src/codec/sniff.ts";
 import { dropPrivateFields } from "../../src/proxy/private-fields.ts";
 
-/** In CI some five seconds of one core. A search of an hour by hand: `WEFT_FUZZ_INPUTS=300000000 npx ava test/codec/fuzz.test.ts --timeout=2h`. */
-const inputs = Number(process.env["WEFT_FUZZ_INPUTS"] ?? 1_000_000);
+/** In CI some ten seconds of one core. A search of an hour by hand: `WEFT_FUZZ_INPUTS=300000000 npx ava test/codec/fuzz.test.ts --timeout=2h`. */
+const inputs = Number(process.env["WEFT_FUZZ_INPUTS"] ?? 2_000_000);
 const seed = Number(process.env["WEFT_TEST_SEED"] ?? 2026);
 const maxBytes = 400;
 const maxCorpus = 4_096;

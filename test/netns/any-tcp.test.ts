@@ -4,6 +4,7 @@ import test, { type ExecutionContext } from "ava";
 import { must } from "../../src/demo/netns/command.ts";
 import { NetnsMesh } from "../../src/demo/netns/mesh.ts";
 import { namespace, type Pod } from "../../src/demo/netns/pod.ts";
+import type { Running } from "../../src/demo/netns/running.ts";
 import { Capture } from "./capture.ts";
 import { metricSum } from "./metrics.ts";
 
@@ -59,15 +60,20 @@ const resources = [
   }),
 ];
 
+/** Closes with an RST alone. */
+const abort =
+  "const abort = (socket) => { socket._handle.close = socket._handle.reset; socket.destroy(); }";
+
 /** Says its name to whoever comes, and on another port aborts whoever speaks, or tells how it was left. */
 const application = (name: string) => `
+${abort}
 const { createServer } = require("node:net");
 const say = (socket) => { socket.on("error", () => {}).write(${JSON.stringify(`${name}\n`)}); };
 createServer(say).listen(${ports.named}, "::");
 createServer((socket) => {
   socket.on("error", (error) => console.log("left by " + error.code)).on("end", () => console.log("left by an end"));
   socket.on("data", (bytes) => {
-    if (String(bytes) === "abort\\n") socket.resetAndDestroy();
+    if (String(bytes) === "abort\\n") abort(socket);
     else socket.write(bytes);
   });
 }).listen(${ports.aborting}, "::", () => console.log("listening"));`;
@@ -175,19 +181,34 @@ async function leaving(t: ExecutionContext, a: Pod): Promise<void> {
 }
 
 async function spreading(t: ExecutionContext, a: Pod, host: string): Promise<void> {
-  const split = await seenNames(
-    a,
-    { host: host, port: ports.tls, times: 20 },
-    "x.split.example.com",
-  );
+  const split = await seenNames(a, { host, port: ports.tls, times: 20 }, "x.split.example.com");
   t.is(split.length, 20);
   t.deepEqual([...new Set(split)].sort(), ["b", "c"]);
-  const one = await seenNames(a, { host: host, port: ports.tls, times: 5 }, "one.example.com");
+  const one = await seenNames(a, { host, port: ports.tls, times: 5 }, "one.example.com");
   t.deepEqual(one, ["c", "c", "c", "c", "c"]);
-  t.deepEqual(await seenNames(a, { host: host, port: ports.tls }, "stranger.example.com"), []);
-  const said = await talk(a, { host: host, port: ports.named, times: 30 });
+  t.deepEqual(await seenNames(a, { host, port: ports.tls }, "stranger.example.com"), []);
+  const said = await talk(a, { host, port: ports.named, times: 30 });
   t.is(said.length, 30);
   t.deepEqual([...new Set(said)].sort(), ["b", "c"]);
+}
+
+type Ending = { readonly hosts: readonly string[]; readonly application: Running };
+
+/** The client hears of a server's abort, the server of a client that is gone, and silence has its limit. */
+async function ending(t: ExecutionContext, a: Pod, { hosts, application }: Ending): Promise<void> {
+  const port = ports.aborting;
+  for (const host of hosts) {
+    t.deepEqual(await talk(a, { host, port }, "abort\n"), ["ECONNRESET"], host);
+    const open = `require("node:net").connect(${port}, "${host}")`;
+    const before = application.output.length;
+    const aborting = `${open}.once("data", function () { ${abort}; abort(this); }).write("x\\n")`;
+    await a.exec("application", [process.execPath, "-e", aborting]);
+    // Between the sidecars it is an abort; the application is told of one, or of an end.
+    t.regex((await application.untilSays(/left by .*/, before))[0], /ECONNRESET|an end/, host);
+  }
+  const silent = `require("node:net").connect(${port}, "${hosts[0]}").once("data", () => console.log("open")).on("error", ({ code }) => console.log(code)).write("x\\n")`;
+  const idle = await a.exec("application", [process.execPath, "-e", silent]);
+  t.is(idle.out, "open\nECONNRESET\n");
 }
 
 test("TLS and TCP routes, egress networks, aborts and silence work through sidecars", async (t) => {
@@ -205,15 +226,13 @@ test("TLS and TCP routes, egress networks, aborts and silence work through sidec
   const service = await of("b", [b]);
   await of("c", [c]);
   mesh.declare("routes", resources);
-  const [, , inB] = await Promise.all([
+  const start = (pod: Pod): Running =>
+    pod.start("application", [process.execPath, "-e", application(pod.name)]);
+  const inB = start(b);
+  await Promise.all([
     addOutside(mesh),
-    startTls(b, mesh.node.folder, ports.tls),
-    ...[b, c].map(async (pod) => {
-      const running = pod.start("application", [process.execPath, "-e", application(pod.name)]);
-      await running.untilSays(/listening/);
-      return running;
-    }),
-    startTls(c, mesh.node.folder, ports.tls),
+    ...[b, c].map((pod) => startTls(pod, mesh.node.folder, ports.tls)),
+    ...[inB, start(c)].map((running) => running.untilSays(/listening/)),
   ]);
   // Longer than any answer takes here, shorter than a test.
   const env = { WEFT_TUNNEL_IDLE_TIMEOUT: "5s" };
@@ -231,19 +250,9 @@ test("TLS and TCP routes, egress networks, aborts and silence work through sidec
 
   await leaving(t, a);
 
-  for (const host of [service.ip4, service.ip6, b.ip4, b.ip6]) {
-    t.deepEqual(
-      await talk(a, { host: host, port: ports.aborting }, "abort\n"),
-      ["ECONNRESET"],
-      host,
-    );
-  }
-  const before = inB?.output.length ?? 0;
-  const aborting = `const socket = require("node:net").connect(${ports.aborting}, "${service.ip4}", () => socket.write("x\\n")).once("data", () => socket.resetAndDestroy())`;
-  await a.exec("application", [process.execPath, "-e", aborting]);
-  t.truthy(await inB?.untilSays(/left by ECONNRESET/, before));
-  // Silence for longer than the limit.
-  const silent = `require("node:net").connect(${ports.aborting}, "${service.ip4}").once("data", () => console.log("open")).on("error", ({ code }) => console.log(code)).write("x\\n")`;
-  const idle = await a.exec("application", [process.execPath, "-e", silent]);
-  t.is(idle.out, "open\nECONNRESET\n");
+  await ending(t, a, { hosts: [service.ip4, service.ip6, b.ip4, b.ip6], application: inB });
+  // Nothing was refused but what is denied.
+  t.is(await metricSum(a, "outbound_tcp_errors_total", 'error="no route"'), 2);
+  t.is(await metricSum(a, "outbound_tcp_errors_total", 'error="route forbidden"'), 6);
+  t.is(await metricSum(a, "outbound_tcp_errors_total"), 8);
 });

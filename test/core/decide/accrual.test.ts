@@ -247,7 +247,9 @@ test("onResult() with both criteria off never opens", (t) => {
 });
 
 test("accrualAnswer() takes 5xx and silence for failures, and 429 for too much to do", (t) => {
-  const answers = [200, 304, 404, 429, 499, 500, 503, undefined].map((status) => accrualAnswer(status));
+  const answers = [200, 304, 404, 429, 499, 500, 503, undefined].map((status) =>
+    accrualAnswer(status),
+  );
   const [s, l, f] = ["success", "limited", "failure"] as const;
   t.deepEqual(answers, [s, s, s, l, s, f, f, f]);
 });
