@@ -123,6 +123,10 @@ class Arrival implements WireOwner {
   /** Towards the application, in case it speaks first. */
   #dial: ApplicationDial | undefined;
   #server: Wire | undefined;
+  /** What the server said while the client was in the middle of a word: nobody is told before it is clear that it is no HTTP. */
+  #greeting: Buffer = nothing;
+  /** The connection is to be joined with the server as soon as that is there. */
+  #awaitsServer = false;
   #over = false;
 
   constructor({ shard, wire, peer, port, podIp, tls }: ArrivalOptions) {
@@ -196,7 +200,6 @@ class Arrival implements WireOwner {
     if (policy?.reading === "opaque") return this.#relay(policy);
     const { bytes, start, end } = this.#held;
     if (start === end) return this.#awaitClient(policy);
-    this.#forgetServer();
     const sniffed = sniff(bytes, start, end);
     if (sniffed === "more") return this.#awaitMore();
     if (sniffed === "tls" && this.#tls !== undefined) return this.#lookAtHello(policy);
@@ -296,13 +299,13 @@ class Arrival implements WireOwner {
     const client = this.#client();
     if (!this.#admit(policy, client)) return this.#close();
     this.#connect(client, (server) => {
-      if (this.#clientEnded) {
-        this.#join(client, server, nothing);
+      if (this.#clientEnded || this.#awaitsServer) {
+        this.#join(client, server);
         return;
       }
       this.#server = server;
       server.owner = this.#greetingOwner(client, server);
-      this.#await("silent", this.#shard.limits.tunnelIdleTimeoutMs);
+      if (this.#held.isEmpty) this.#await("silent", this.#shard.limits.tunnelIdleTimeoutMs);
     });
     return true;
   }
@@ -313,20 +316,28 @@ class Arrival implements WireOwner {
     return {
       readBuffer: () => headBuffer,
       onBytes: (bytes, length) => {
-        this.#join(client, server, Buffer.from(bytes.subarray(0, length)));
+        this.#greeting = Buffer.from(bytes.subarray(0, length));
+        if (!this.#held.isEmpty) return false;
+        this.#join(client, server);
         return true;
       },
       onWritten: () => {},
       onEnd: () => {
-        this.#join(client, server, nothing);
+        if (!this.#held.isEmpty) {
+          this.#close();
+          return;
+        }
+        this.#join(client, server);
         server.owner.onEnd();
       },
       onClose: () => this.#close(),
     };
   }
 
-  /** The client spoke first, so what it says is looked at, and the greeting is not waited for. */
+  /** The client speaks HTTP, or the policy has changed: the connection that was to bring a greeting is of no use. */
   #forgetServer(): void {
+    this.#greeting = nothing;
+    this.#awaitsServer = false;
     this.#dial?.cancel();
     this.#dial = undefined;
     if (this.#server === undefined) return;
@@ -339,13 +350,16 @@ class Arrival implements WireOwner {
     const client = this.#client();
     const server = this.#server;
     if (server !== undefined) {
-      this.#join(client, server, nothing);
+      this.#join(client, server);
       return true;
     }
     // Asked for a greeting already, and admitted then.
-    if (this.#dial !== undefined) return false;
+    if (this.#dial !== undefined) {
+      this.#awaitsServer = true;
+      return false;
+    }
     if (!this.#admit(policy, client)) return this.#close();
-    this.#connect(client, (wire) => this.#join(client, wire, nothing));
+    this.#connect(client, (wire) => this.#join(client, wire));
     return false;
   }
 
@@ -371,7 +385,8 @@ class Arrival implements WireOwner {
     });
   }
 
-  #join(client: InboundClient, server: Wire, fromServer: Buffer): void {
+  #join(client: InboundClient, server: Wire): void {
+    const fromServer = this.#greeting;
     this.#server = undefined;
     this.#leave();
     const { bytes, start, end } = this.#held;

@@ -1,4 +1,5 @@
-import { connect } from "node:net";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { connect as tlsConnect } from "node:tls";
 import test from "ava";
 import { defaultMeta } from "../../src/core/model/meta.ts";
@@ -373,3 +374,50 @@ test("acceptOutbound() chooses the route of TLS by the name in the hello, and ca
   t.true(await refused(shard, plain, "not tls"));
   t.is(first.sockets.length, 0);
 });
+
+/** What Node.js has no word for: an RST without a FIN in front of it. */
+function abort(socket: ReturnType<typeof connect>): void {
+  const { _handle: handle } = socket as unknown as { _handle: { close: unknown; reset: unknown } };
+  handle.close = handle.reset;
+  socket.destroy();
+}
+
+for (const protocol of ["opaque", "detect"] as const) {
+  test(`an abort of a client comes through two sidecars to a port of protocol ${protocol}, on its only connection`, async (t) => {
+    const seen: string[] = [];
+    const left = new EventTarget();
+    const application = createServer((socket) => {
+      socket.on("data", (bytes) => socket.write(bytes));
+      socket.on("end", () => seen.push("end"));
+      socket.on("error", (error: NodeJS.ErrnoException) => seen.push(String(error.code)));
+      socket.on("close", () => left.dispatchEvent(new Event("left")));
+    }).listen(0, "127.0.0.1");
+    await once(application, "listening");
+    const { port: hostPort } = application.address() as AddressInfo;
+    await using server = await ShardInTest.start({
+      listeners: [{ kind: "inbound-mesh", host: "127.0.0.1", port: 0 }],
+      forwards: [{ port: 8080, host: "127.0.0.1", hostPort }],
+      snapshots: [web, inboundSnapshot(8080, { ...admitting(anybody), protocol })],
+    });
+    const tls = { identity: "web.demo.id", serverName: "web.demo.id" };
+    const meshed = endpoint(8080, { tls, inboundPort: server.port() });
+    await using shard = await redirected([
+      frontend,
+      plainPolicy(),
+      endpointSnapshot("web", meshed),
+    ]);
+    for (let i = 0; i < 5; i++) {
+      const client = connect({ host: "127.0.0.1", port: shard.port() });
+      const gone = once(left, "left");
+      client.write("x\n");
+      await once(client, "data");
+      abort(client);
+      await gone;
+    }
+    t.deepEqual(
+      seen,
+      Array.from({ length: 5 }, () => "ECONNRESET"),
+    );
+    application.close();
+  });
+}
