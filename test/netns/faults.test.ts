@@ -181,10 +181,10 @@ test("the control plane may be gone, hung or cut off: no request fails, and news
 const mayFail = 2 * rate;
 
 // Whose answers came seconds late is trusted again slowly (peak EWMA, core/decide/balance.ts), so the proof is what clients see.
-test("an endpoint may hang, be cut off or lossy: few requests fail, and all is well within 5 s of its healing", async (t) => {
+test("an endpoint may be killed, hang, be cut off or lossy: few requests fail, and all is well within 5 s of its healing", async (t) => {
   t.timeout(170_000);
   await using here = await world();
-  const { faults, client, b1, b1Sidecar, clientSidecar, probe } = here;
+  const { mesh, faults, client, b1, b1Sidecar, clientSidecar, probe } = here;
   const lossy = async (): Promise<Heal> => {
     const heals = [
       await faults.latency(client, b1, 50),
@@ -201,6 +201,15 @@ test("an endpoint may hang, be cut off or lossy: few requests fail, and all is w
     ["endpoint cut off one way", () => faults.oneWay(b1, client)],
     ["5 % loss and 50 ms latency", lossy],
     ["no file descriptors left", () => exhaust(clientSidecar, client)],
+    [
+      "endpoint killed",
+      async () => {
+        await b1Sidecar.stop("SIGKILL");
+        return async () => {
+          await mesh.startSidecar(b1, { forwards: [port] });
+        };
+      },
+    ],
   ];
   for (const [name, breaks] of breakings) {
     probe.begin();

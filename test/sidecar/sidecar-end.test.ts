@@ -10,14 +10,17 @@ import { SidecarProcess } from "./sidecar-process.ts";
 
 const a = "backend-a.demo.svc.cluster.local:8080";
 
-/** An application that leaves its answers to the test. */
+/** An application that leaves its first answer to the test. */
 class Slow implements AsyncDisposable {
   readonly #server: http.Server;
   readonly #asked = Promise.withResolvers<ServerResponse>();
 
   private constructor(server: http.Server) {
     this.#server = server;
-    server.on("request", (_request, response) => this.#asked.resolve(response));
+    server.once("request", (_request, response: ServerResponse) => {
+      this.#asked.resolve(response);
+      server.on("request", (_next, at: ServerResponse) => at.end("at once"));
+    });
   }
 
   static async start(): Promise<Slow> {
@@ -42,6 +45,19 @@ class Slow implements AsyncDisposable {
   }
 }
 
+/** The only worker tells its clients to go. The main thread says that it drains before the worker has heard of it. */
+async function untilTold(outbound: string): Promise<void> {
+  const agent = new http.Agent({ keepAlive: true });
+  for (;;) {
+    const headers = { host: "backend-a.demo:8080" };
+    const request = http.get(`http://${outbound}/`, { agent, headers });
+    const [answer] = await once(request, "response");
+    answer.resume();
+    if (answer.headers.connection === "close") break;
+  }
+  agent.destroy();
+}
+
 async function rig(env: Readonly<Record<string, string>> = {}) {
   const stack = new AsyncDisposableStack();
   const plane = stack.use(await ControlPlane.start());
@@ -58,6 +74,7 @@ async function rig(env: Readonly<Record<string, string>> = {}) {
   const response = await origin.asked;
   return {
     sidecar,
+    outbound,
     response,
     answered,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
@@ -66,9 +83,9 @@ async function rig(env: Readonly<Record<string, string>> = {}) {
 
 test.serial("a sidecar that is told to stop finishes the request that it has begun", async (t) => {
   await using running = await rig();
-  const { sidecar, response, answered } = running;
+  const { sidecar, outbound, response, answered } = running;
   const ended = sidecar.stop();
-  await sidecar.line("draining");
+  await untilTold(outbound);
   response.end("late");
   const [answer] = await answered;
   t.is(answer.statusCode, 200);
