@@ -16,7 +16,7 @@ const latenessMs = 1_000;
 const servesMs = 8_000;
 
 /** Eight processes share a processor here, so a second says nothing about the endpoint. */
-const patient = { WEFT_OUTBOUND_CONNECT_TIMEOUT: "15s" };
+const patient = { WEFT_OUTBOUND_CONNECT_TIMEOUT: "15s", WEFT_DISCOVERY_TIMEOUT: "15s" };
 
 const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const node = [process.execPath, "--disable-warning=ExperimentalWarning"];
