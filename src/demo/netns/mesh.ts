@@ -181,6 +181,8 @@ export class NetnsMesh implements AsyncDisposable {
         .join(","),
       ...(isTransparent ? { WEFT_INBOUND_IPS: `${pod.ip4},${pod.ip6}` } : {}),
       WEFT_WORKERS: "1",
+      // A dozen processes start on the same few processors, and the first question opens the connection to the policy service.
+      WEFT_DISCOVERY_TIMEOUT: "10s",
       WEFT_SHUTDOWN_GRACE_PERIOD: "5s",
       ...env,
     });
