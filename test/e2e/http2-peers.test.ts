@@ -1,11 +1,11 @@
 /** Clients and servers of HTTP/2 that we did not write, through two sidecars with mutual TLS. */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
-import test, { type ExecutionContext } from "ava";
 import { TestCa } from "../harness/certificates.ts";
+import { needing } from "../harness/needing.ts";
 import {
   admitting,
   backend,
@@ -64,14 +64,10 @@ class Pair implements AsyncDisposable {
   }
 }
 
-/** False: it is not on this machine, and the test says so. */
-function has(t: ExecutionContext, command: string, ...args: readonly string[]): boolean {
-  const found = spawnSync(command, args, { stdio: "ignore" });
-  if (found.error === undefined && found.status === 0) return true;
-  t.log(`left out: ${[command, ...args].join(" ")} does not run here`);
-  t.pass();
-  return false;
-}
+const trial = ["--version"];
+const curl = { command: "curl", trial, debianPackage: "curl" };
+const nghttp = { command: "nghttp", trial, debianPackage: "nghttp2-client" };
+const h2load = { command: "h2load", trial, debianPackage: "nghttp2-client" };
 
 async function run(command: string, ...args: readonly string[]): Promise<string> {
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
@@ -89,8 +85,7 @@ async function h2Origin(): Promise<{ readonly port: number; close(): void }> {
   return { port: (server.address() as AddressInfo).port, close: () => server.close() };
 }
 
-test("curl is answered over HTTP/2 with prior knowledge", async (t) => {
-  if (!has(t, "curl", "--version")) return;
+needing(curl)("curl is answered over HTTP/2 with prior knowledge", async (t) => {
   const origin = await h2Origin();
   await using pair = await Pair.start(origin.port);
   const said = await run(
@@ -111,8 +106,7 @@ test("curl is answered over HTTP/2 with prior knowledge", async (t) => {
   origin.close();
 });
 
-test("nghttp is answered, with many streams on its connection", async (t) => {
-  if (!has(t, "nghttp", "--version")) return;
+needing(nghttp)("nghttp is answered, with many streams on its connection", async (t) => {
   const origin = await h2Origin();
   await using pair = await Pair.start(origin.port);
   const said = await run("nghttp", "-v", "-m", "20", "-H", ":authority: web", `${pair.url}/y`);
@@ -121,8 +115,7 @@ test("nghttp is answered, with many streams on its connection", async (t) => {
   origin.close();
 });
 
-test("h2load loses nothing", async (t) => {
-  if (!has(t, "h2load", "--version")) return;
+needing(h2load)("h2load loses nothing", async (t) => {
   const origin = await h2Origin();
   await using pair = await Pair.start(origin.port);
   const said = await run(
@@ -176,17 +169,20 @@ sys.stdin.read()
 
 /** Debian's, which is not always the first one of a machine. */
 const python = "/usr/bin/python3";
+const pythonGrpc = {
+  command: python,
+  trial: ["-c", "import grpc"],
+  debianPackage: "python3-grpcio",
+};
 
-test("a Python client of gRPC makes calls of all four shapes", async (t) => {
-  if (!has(t, python, "-c", "import grpc")) return;
+needing(pythonGrpc)("a Python client of gRPC makes calls of all four shapes", async (t) => {
   await using server = await RpcServer.start();
   await using pair = await Pair.start(server.port);
   const said = await run(python, "-c", pythonClient, String(pair.near.port()));
   t.is(said, "one\nab\nx+y+z\np+q\nFAILED_PRECONDITION asked to fail\n");
 });
 
-test("a Python server of gRPC answers calls of all four shapes", async (t) => {
-  if (!has(t, python, "-c", "import grpc")) return;
+needing(pythonGrpc)("a Python server of gRPC answers calls of all four shapes", async (t) => {
   const server = spawn(python, ["-c", pythonServer], { stdio: ["pipe", "pipe", "inherit"] });
   t.teardown(() => server.kill("SIGKILL"));
   const [line] = (await once(server.stdout, "data")) as [Buffer];

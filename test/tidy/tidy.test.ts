@@ -40,9 +40,11 @@ test("core takes randomness and time as arguments", (t) => {
 });
 
 test("no test is skipped, focused or left for later", (t) => {
+  // Itself, and what says of a test that it lacks a program.
+  const skips = ["test/tidy/tidy.test.ts", "test/harness/needing.ts"];
   const marker = /\btest(\.serial)?\.(only|skip|failing|todo)\b/;
   t.deepEqual(
-    tests.filter((file) => file !== "test/tidy/tidy.test.ts" && marker.test(read(file))),
+    tests.filter((file) => !skips.includes(file) && marker.test(read(file))),
     [],
   );
   t.true(tests.length > 10);

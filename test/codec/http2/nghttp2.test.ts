@@ -1,12 +1,17 @@
 /** The engine against nghttp2's tools: what they ask is answered, in numbers and without an error. */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
-import test from "ava";
+import { needing } from "../../harness/needing.ts";
 import { EngineSocket } from "./engine-socket.ts";
 import { sendFields } from "./hand-made.ts";
 
-const isInstalled = (tool: string): boolean => spawnSync(tool, ["--version"]).status === 0;
+/** One package brings h2load as well. */
+const testNghttp = needing({
+  command: "nghttp",
+  trial: ["--version"],
+  debianPackage: "nghttp2-client",
+});
 
 async function startHello(): Promise<{ readonly url: string; readonly close: () => void }> {
   const body = Buffer.from("hello");
@@ -51,12 +56,7 @@ async function outputOf(tool: string, args: readonly string[]): Promise<string> 
   return output;
 }
 
-test("Http2Session as a server answers every call of h2load and nghttp", async (t) => {
-  if (!isInstalled("h2load") || !isInstalled("nghttp")) {
-    t.log("Install the Debian package 'nghttp2-client' to run this test");
-    t.pass();
-    return;
-  }
+testNghttp("Http2Session as a server answers every call of h2load and nghttp", async (t) => {
   const { url, close } = await startHello();
   t.teardown(close);
   const load = await outputOf("h2load", ["-n", "400", "-c", "4", "-m", "20", url]);

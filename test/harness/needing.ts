@@ -1,0 +1,19 @@
+/** Tests against programs that a machine may lack. One that could not run is told as skipped, with what to install, and never as passed. */
+import { spawnSync } from "node:child_process";
+import test, { type ExecutionContext } from "ava";
+
+type Program = {
+  readonly command: string;
+  /** With these it ends at once, and with 0 if it can do what the test wants of it. */
+  readonly trial: readonly string[];
+  readonly debianPackage: string;
+};
+
+type Run = (t: ExecutionContext) => void | Promise<void>;
+
+export function needing(program: Program): (title: string, run: Run) => void {
+  const { command, trial, debianPackage } = program;
+  const { status } = spawnSync(command, trial, { stdio: "ignore" });
+  if (status === 0) return (title, run) => test(title, run);
+  return (title, run) => test.skip(`${title} (install the Debian package ${debianPackage})`, run);
+}
