@@ -1,7 +1,14 @@
 /** One turn of a contender that takes HTTP/1.1 requests: what they cost when it is saturated, and how long they take at a fixed rate. */
+import { type Settings, wants } from "./benchmark.ts";
 import { PacedLoad, type Request, saturate } from "./load.ts";
 import { readCpu, residentMiB, spentBetween } from "./process-cost.ts";
-import type { Sample } from "./rounds.ts";
+import {
+  type Sample,
+  type ScenarioResult,
+  scenarioResult,
+  type Target,
+  takeTurns,
+} from "./rounds.ts";
 import type { Contender, Stage } from "./stage.ts";
 import { quantile } from "./statistics.ts";
 import { destination } from "./weft.ts";
@@ -27,6 +34,32 @@ export type HttpTurn = {
 
 export function startPaced(stage: Stage): PacedLoad {
   return stage.use(new PacedLoad());
+}
+
+export type HttpScenario = {
+  readonly name: string;
+  readonly path: string;
+  readonly bodyBytes?: number;
+  readonly targets: readonly Target[];
+};
+
+/** All contenders through each scenario that is wanted, turn by turn. */
+export async function runScenarios(
+  stage: Stage,
+  settings: Settings,
+  contenders: readonly Contender[],
+  scenarios: readonly HttpScenario[],
+): Promise<readonly ScenarioResult[]> {
+  const paced = startPaced(stage);
+  const results: ScenarioResult[] = [];
+  for (const { name, path, bodyBytes, targets } of scenarios) {
+    if (!wants(settings, name)) continue;
+    const request = routedRequest(path, bodyBytes);
+    const turn = { stage, paced, request, seconds: settings.seconds };
+    const taken = await takeTurns(contenders, settings.rounds, (one) => measureHttp(turn, one));
+    results.push(scenarioResult(name, taken, targets));
+  }
+  return results;
 }
 
 export async function measureHttp(turn: HttpTurn, contender: Contender): Promise<Sample> {

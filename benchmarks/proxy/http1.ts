@@ -1,9 +1,9 @@
 /** HTTP/1.1 through an outbound sidecar with one route that asks for a header and a prefix. */
-import { type Benchmark, type Settings, wants } from "../harness/benchmark.ts";
-import { measureHttp, routedRequest, startPaced } from "../harness/http-rounds.ts";
+import type { Benchmark, Settings } from "../harness/benchmark.ts";
+import { runScenarios } from "../harness/http-rounds.ts";
 import { startOrigin } from "../harness/origin.ts";
 import { routeRules, startHaproxy, startNginx } from "../harness/peers.ts";
-import { type ScenarioResult, scenarioResult, type Target, takeTurns } from "../harness/rounds.ts";
+import type { ScenarioResult, Target } from "../harness/rounds.ts";
 import { type Contender, Stage } from "../harness/stage.ts";
 import { startRoutedPlane, startWeft } from "../harness/weft.ts";
 
@@ -63,16 +63,7 @@ async function run(settings: Settings): Promise<readonly ScenarioResult[]> {
     await startNginx(stage, origin.port),
     { ...origin, name: "direct" },
   ];
-  const paced = startPaced(stage);
-  const results: ScenarioResult[] = [];
-  for (const { name, path, bodyBytes, targets } of scenarios) {
-    if (!wants(settings, name)) continue;
-    const request = routedRequest(path, bodyBytes);
-    const turn = { stage, paced, request, seconds: settings.seconds };
-    const taken = await takeTurns(contenders, settings.rounds, (one) => measureHttp(turn, one));
-    results.push(scenarioResult(name, taken, targets));
-  }
-  return results;
+  return await runScenarios(stage, settings, contenders, scenarios);
 }
 
 export const http1: Benchmark = {

@@ -1,9 +1,9 @@
 /** Inbound: mutual TLS on the client's side, one authorization by identity, plain text to the application. */
-import { type Benchmark, type Settings, wants } from "../harness/benchmark.ts";
-import { measureHttp, routedRequest, startPaced } from "../harness/http-rounds.ts";
+import type { Benchmark, Settings } from "../harness/benchmark.ts";
+import { runScenarios } from "../harness/http-rounds.ts";
 import { behindTls, startInboundHaproxy, startInboundWeft } from "../harness/inbound.ts";
 import { startOrigin } from "../harness/origin.ts";
-import { type ScenarioResult, scenarioResult, type Target, takeTurns } from "../harness/rounds.ts";
+import type { ScenarioResult, Target } from "../harness/rounds.ts";
 import { Stage } from "../harness/stage.ts";
 import { startPlane } from "../harness/weft.ts";
 
@@ -15,12 +15,14 @@ const target: Target = {
   most: 1.2,
 };
 
+const targets = [target];
+
 const scenarios = [
-  { name: "GET, 100 bytes", path: "/bench/100", bodyBytes: 0 },
-  { name: "POST of 4 KiB", path: "/bench/100", bodyBytes: 4_096 },
-  { name: "GET, 4 KiB", path: "/bench/4096", bodyBytes: 0 },
-  { name: "GET, 100 KiB", path: "/bench/102400", bodyBytes: 0 },
-] as const;
+  { name: "GET, 100 bytes", path: "/bench/100", bodyBytes: 0, targets },
+  { name: "POST of 4 KiB", path: "/bench/100", bodyBytes: 4_096, targets },
+  { name: "GET, 4 KiB", path: "/bench/4096", bodyBytes: 0, targets },
+  { name: "GET, 100 KiB", path: "/bench/102400", bodyBytes: 0, targets },
+];
 
 async function run(settings: Settings): Promise<readonly ScenarioResult[]> {
   await using stage = new Stage();
@@ -32,20 +34,7 @@ async function run(settings: Settings): Promise<readonly ScenarioResult[]> {
     await behindTls({ stage, plane, contender: weft, tlsPort: weft.policyPort }),
     await behindTls({ stage, plane, contender: haproxy, tlsPort: haproxy.port }),
   ];
-  const paced = startPaced(stage);
-  const results: ScenarioResult[] = [];
-  for (const { name, path, bodyBytes } of scenarios) {
-    if (!wants(settings, name)) continue;
-    const turn = {
-      stage,
-      paced,
-      request: routedRequest(path, bodyBytes),
-      seconds: settings.seconds,
-    };
-    const taken = await takeTurns(contenders, settings.rounds, (one) => measureHttp(turn, one));
-    results.push(scenarioResult(name, taken, [target]));
-  }
-  return results;
+  return await runScenarios(stage, settings, contenders, scenarios);
 }
 
 export const inbound: Benchmark = {

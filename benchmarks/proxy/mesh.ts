@@ -1,12 +1,12 @@
 /** Sidecar to sidecar: a route at the client's, mutual TLS between them, an authorization at the server's. The cost is that of both. */
 import { endpoint } from "../../test/sidecar/policies.ts";
-import { type Benchmark, type Settings, wants } from "../harness/benchmark.ts";
-import { measureHttp, routedRequest, startPaced } from "../harness/http-rounds.ts";
+import type { Benchmark, Settings } from "../harness/benchmark.ts";
+import { runScenarios } from "../harness/http-rounds.ts";
 import { clientName, clientTls, webName } from "../harness/identity.ts";
 import { startInboundHaproxy, startInboundWeft } from "../harness/inbound.ts";
 import { startOrigin } from "../harness/origin.ts";
 import { routeRules, startHaproxy } from "../harness/peers.ts";
-import { type ScenarioResult, scenarioResult, type Target, takeTurns } from "../harness/rounds.ts";
+import type { ScenarioResult, Target } from "../harness/rounds.ts";
 import { type Contender, Stage } from "../harness/stage.ts";
 import { destination, startRoutedPlane, startWeft } from "../harness/weft.ts";
 
@@ -19,11 +19,13 @@ const target: Target = {
   most: 1.2,
 };
 
+const targets = [target];
+
 const scenarios = [
-  { name: "GET, 100 bytes", path: "/bench/100" },
-  { name: "GET, 4 KiB", path: "/bench/4096" },
-  { name: "GET, 100 KiB", path: "/bench/102400" },
-] as const;
+  { name: "GET, 100 bytes", path: "/bench/100", targets },
+  { name: "GET, 4 KiB", path: "/bench/4096", targets },
+  { name: "GET, 100 KiB", path: "/bench/102400", targets },
+];
 
 async function startWeftPair(stage: Stage, originPort: number): Promise<Contender> {
   const plane = await startRoutedPlane(stage, originPort);
@@ -61,15 +63,7 @@ async function run(settings: Settings): Promise<readonly ScenarioResult[]> {
     await startWeftPair(stage, origin.port),
     await startHaproxyPair(stage, origin.port),
   ];
-  const paced = startPaced(stage);
-  const results: ScenarioResult[] = [];
-  for (const { name, path } of scenarios) {
-    if (!wants(settings, name)) continue;
-    const turn = { stage, paced, request: routedRequest(path), seconds: settings.seconds };
-    const taken = await takeTurns(contenders, settings.rounds, (one) => measureHttp(turn, one));
-    results.push(scenarioResult(name, taken, [target]));
-  }
-  return results;
+  return await runScenarios(stage, settings, contenders, scenarios);
 }
 
 export const mesh: Benchmark = {

@@ -1,10 +1,10 @@
 /** Bytes that are not read: a port whose policy says that it is opaque. The bytes are HTTP all the same, so that the load is that of the other benchmarks. */
 import { everybody, inboundFor } from "../../test/sidecar/policies.ts";
-import { type Benchmark, type Settings, wants } from "../harness/benchmark.ts";
-import { measureHttp, routedRequest, startPaced } from "../harness/http-rounds.ts";
+import type { Benchmark, Settings } from "../harness/benchmark.ts";
+import { runScenarios } from "../harness/http-rounds.ts";
 import { startOrigin } from "../harness/origin.ts";
 import { startHaproxy } from "../harness/peers.ts";
-import { type ScenarioResult, scenarioResult, type Target, takeTurns } from "../harness/rounds.ts";
+import type { ScenarioResult, Target } from "../harness/rounds.ts";
 import { type Contender, freePort, Stage } from "../harness/stage.ts";
 import { startPlane, startWeft } from "../harness/weft.ts";
 
@@ -16,11 +16,13 @@ const target: Target = {
   most: 1.1,
 };
 
+const targets = [target];
+
 const scenarios = [
-  { name: "100 bytes", path: "/bench/100", bodyBytes: 0 },
-  { name: "4 KiB up", path: "/bench/100", bodyBytes: 4_096 },
-  { name: "100 KiB down", path: "/bench/102400", bodyBytes: 0 },
-] as const;
+  { name: "100 bytes", path: "/bench/100", bodyBytes: 0, targets },
+  { name: "4 KiB up", path: "/bench/100", bodyBytes: 4_096, targets },
+  { name: "100 KiB down", path: "/bench/102400", bodyBytes: 0, targets },
+];
 
 async function startOpaqueWeft(stage: Stage, originPort: number): Promise<Contender> {
   const plane = await startPlane(stage);
@@ -42,20 +44,7 @@ async function run(settings: Settings): Promise<readonly ScenarioResult[]> {
     await startOpaqueWeft(stage, origin.port),
     await startHaproxy(stage, { name: "haproxy-tcp", mode: "tcp", server }),
   ];
-  const paced = startPaced(stage);
-  const results: ScenarioResult[] = [];
-  for (const { name, path, bodyBytes } of scenarios) {
-    if (!wants(settings, name)) continue;
-    const turn = {
-      stage,
-      paced,
-      request: routedRequest(path, bodyBytes),
-      seconds: settings.seconds,
-    };
-    const taken = await takeTurns(contenders, settings.rounds, (one) => measureHttp(turn, one));
-    results.push(scenarioResult(name, taken, [target]));
-  }
-  return results;
+  return await runScenarios(stage, settings, contenders, scenarios);
 }
 
 export const opaque: Benchmark = {
