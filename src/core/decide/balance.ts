@@ -1,14 +1,33 @@
 /**
  * Power of two choices by peak EWMA: of two endpoints drawn at random the one with less load takes the request, where load is the recent response time
- * times the requests in flight. The average jumps up to a slow response at once and comes down slowly, so that a bad endpoint is avoided quickly and trusted
- * again carefully. Needs no coordination, so each worker balances on its own.
+ * times the requests in flight. Of two whose loads are alike it is the one that was given less of late, so that equally good endpoints get equally much,
+ * whatever chance does to their response times. The average jumps up to a slow response at once and comes down slowly, so that a bad endpoint is avoided
+ * quickly and trusted again carefully. Needs no coordination, so each worker balances on its own.
  *
  * State is a Float64Array that the caller owns, `loadSlots` numbers for each endpoint; `at` is the index of the endpoint.
  */
 import type { LoadPenalty } from "../model/backend.ts";
 
-/** Average response time in ms, when it was computed, requests in flight; since when it warms up; penalty in ms, when it was computed, its decay. */
-export const loadSlots = 7;
+/**
+ * Average response time in ms, when it was computed, requests in flight; since when it warms up; penalty in ms, when it was computed, its decay; requests it was
+ * given of late beyond what is even.
+ */
+export const loadSlots = 8;
+
+/**
+ * Loads that differ by less than this factor are alike: one response that was slow by chance, or a busy moment of the machine, sets endpoints apart by as
+ * much. One request in flight instead of none still counts.
+ */
+export const alikeFactor = 2;
+
+/**
+ * What a response leaves at the most of the average before it. Time alone would hold one slow response, such as the first over a new connection, against a busy
+ * endpoint for seconds, while hundreds of quick ones count for nothing.
+ */
+const maxKept = 63 / 64;
+
+/** How long it is remembered who was given more than others: as long as response times are. */
+const claimDecayMs = 10_000;
 
 /** How long a new endpoint takes to get its full share: caches fill and compilers finish in that time, and a rollout of many pods is not held up by it. */
 export const defaultSlowStartMs = 10_000;
@@ -29,10 +48,14 @@ const pairBase = 65_536;
 export function pickTwo(count: number, randomA: number, randomB: number): number {
   if (count <= 0) return -1;
   const first = Math.floor(randomA * count);
-  if (count === 1) return first * pairBase + first;
+  if (count === 1) return pairOf(first, first);
   // The second is drawn from the others, so that every pair is as likely as any other.
   const second = Math.floor(randomB * (count - 1));
-  return first * pairBase + (second < first ? second : second + 1);
+  return pairOf(first, second < first ? second : second + 1);
+}
+
+export function pairOf(first: number, second: number): number {
+  return first * pairBase + second;
 }
 
 export function firstOf(pair: number): number {
@@ -55,18 +78,39 @@ export function startLoad(
   state[slot + 1] = nowMs;
   state[slot + 2] = 0;
   state[slot + 4] = 0;
+  state[slot + 7] = 0;
   warmUp(state, at, nowMs);
 }
 
 /** The endpoint comes back after a time without requests, such as an open circuit breaker, and begins with a small share. */
 export function warmUp(state: Float64Array, at: number, nowMs: number): void {
-  state[at * loadSlots + 3] = nowMs;
+  const slot = at * loadSlots;
+  state[slot + 3] = nowMs;
+  state[slot + 7] = Math.max(state[slot + 7] ?? 0, 0);
 }
 
 /** A request goes to the endpoint. */
 export function begin(state: Float64Array, at: number): void {
   const slot = at * loadSlots + 2;
   state[slot] = (state[slot] ?? 0) + 1;
+  pass(state, at);
+}
+
+/** The endpoint has had its turn, although for some reason other than its load the request went elsewhere. It does not get more later for that. */
+export function pass(state: Float64Array, at: number): void {
+  const slot = at * loadSlots + 7;
+  state[slot] = (state[slot] ?? 0) + 1;
+}
+
+/** Forgets a part of who was given more than others, `elapsedMs` after it was called last. */
+export function settle(state: Float64Array, elapsedMs: number): void {
+  let sum = 0;
+  for (let slot = 7; slot < state.length; slot += loadSlots) sum += state[slot] ?? 0;
+  const even = (sum * loadSlots) / state.length;
+  const keep = fade(elapsedMs, claimDecayMs);
+  for (let slot = 7; slot < state.length; slot += loadSlots) {
+    state[slot] = ((state[slot] ?? 0) - even) * keep;
+  }
 }
 
 /** The request is over, in whatever way. */
@@ -86,7 +130,7 @@ export function observe(
 ): void {
   const slot = at * loadSlots;
   const average = state[slot] ?? 0;
-  const keep = fade(nowMs - (state[slot + 1] ?? 0), decayMs);
+  const keep = Math.min(fade(nowMs - (state[slot + 1] ?? 0), decayMs), maxKept);
   state[slot] = responseMs > average ? responseMs : average * keep + responseMs * (1 - keep);
   state[slot + 1] = nowMs;
 }
@@ -143,11 +187,15 @@ function penaltyMs(state: Float64Array, slot: number, nowMs: number): number {
   return penalty * fade(nowMs - (state[slot + 5] ?? 0), state[slot + 6] ?? 0);
 }
 
-/** The endpoint of the pair with less load. */
-export function lessLoaded(state: Float64Array, pair: number, timing: Timing): number {
+/** The endpoint of the pair with less load, or where that is alike, the one that was given less. */
+export function better(state: Float64Array, pair: number, timing: Timing): number {
   const first = firstOf(pair);
   const second = secondOf(pair);
-  return load(state, second, timing) < load(state, first, timing) ? second : first;
+  // What is left of differences that were settled is less than a request, and says nothing.
+  const isDue = (state[first * loadSlots + 7] ?? 0) < (state[second * loadSlots + 7] ?? 0) + 1;
+  const due = isDue ? first : second;
+  const other = isDue ? second : first;
+  return load(state, due, timing) < alikeFactor * load(state, other, timing) ? due : other;
 }
 
 export type SlowStart = Timing & {
@@ -157,14 +205,17 @@ export type SlowStart = Timing & {
 };
 
 /**
- * As `lessLoaded`, but an endpoint that warms up hands a part of its requests to the other of the pair. Load alone would do the opposite: a new endpoint is
+ * As `better`, but an endpoint that warms up hands a part of its requests to the other of the pair. Load alone would do the opposite: a new endpoint is
  * idle, so it would get everything. Endpoints that began together, as all do when the process starts, are alike and hand nothing over.
  */
 export function pickWarm(state: Float64Array, pair: number, start: SlowStart): number {
-  const taken = lessLoaded(state, pair, start);
-  const other = taken === firstOf(pair) ? secondOf(pair) : firstOf(pair);
+  const taken = better(state, pair, start);
   const share = shareOf(state, taken, start);
-  return share < 1 && start.random01 * shareOf(state, other, start) >= share ? other : taken;
+  if (share === 1) return taken;
+  const other = taken === firstOf(pair) ? secondOf(pair) : firstOf(pair);
+  if (start.random01 * shareOf(state, other, start) < share) return taken;
+  pass(state, taken);
+  return other;
 }
 
 function shareOf(state: Float64Array, at: number, { nowMs, slowStartMs }: SlowStart): number {

@@ -1,4 +1,5 @@
 /** Why a request took the route it took, for people. Slow on purpose: every entry is judged, by the functions that `findRoute` uses. */
+import type { RpcMatch, RpcName } from "../model/match.ts";
 import { describeMeta } from "../model/meta.ts";
 import { toFieldText } from "../std/field.ts";
 import {
@@ -168,6 +169,11 @@ const outcomes: readonly EntryExplanation["outcome"][] = [
 
 function outcomeText(loaded: LoadedRoutes, entry: EntryExplanation, at: number): string {
   const source = loaded.table.entries[at];
+  if (source?.rpc !== undefined) {
+    const { outcome } = entry;
+    if (outcome === "path" || outcome === "condition") return rpcText(source.rpc.names);
+    if (outcome === "method") return "it is no call of gRPC, which would be a POST";
+  }
   switch (entry.outcome) {
     case "match":
       return "matches";
@@ -186,6 +192,21 @@ function outcomeText(loaded: LoadedRoutes, entry: EntryExplanation, at: number):
     case "condition":
       return `the condition does not hold: ${describeCondition(loaded.table, source?.condition)}`;
   }
+}
+
+/** As a GRPCRoute has it, not as the path that a call has. */
+function rpcText({ service, method }: RpcMatch): string {
+  const parts = [
+    ...(service.kind === "any" ? [] : [`service ${nameText(service)}`]),
+    ...(method.kind === "any" ? [] : [`method ${nameText(method)}`]),
+  ];
+  return parts.length === 0
+    ? "the path is not /service/method, as a call of gRPC has it"
+    : `the call is not of ${parts.join(", ")}`;
+}
+
+function nameText({ kind, value }: RpcName): string {
+  return kind === "regex" ? `matched by ${value}` : value;
 }
 
 function pathText(source: MatchEntry | undefined): string {

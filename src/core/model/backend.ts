@@ -14,7 +14,12 @@ export type Backend = {
     | { readonly kind: "lambda"; readonly function: LambdaFunction }
     /** No way to reach it; a failure filter beside it says why. */
     | { readonly kind: "fail" };
+  /** What its port is said to speak. Absent: what the policy is said to. */
+  readonly protocol?: BackendProtocol;
 };
+
+/** `detect`: nobody has said. */
+export type BackendProtocol = "detect" | "http1" | "http2";
 
 export type StaticHost = { readonly host: string; readonly port: number };
 

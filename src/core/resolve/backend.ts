@@ -1,10 +1,11 @@
 /** What a reference to a backend leads to: a Service port of the mesh, or a destination outside of it. */
 import { formatServiceAuthority } from "../model/authority.ts";
-import type { Backend, PeakEwma } from "../model/backend.ts";
+import type { Backend, BackendProtocol, PeakEwma } from "../model/backend.ts";
 import { type Meta, resourceMeta } from "../model/meta.ts";
 import type { EgressNetwork } from "../resource/egress-network.ts";
 import type { BackendRef } from "../resource/reference.ts";
 import type { Service, ServicePort } from "../resource/service.ts";
+import { ownProtocol, portProtocol } from "./backend-protocol.ts";
 import { describeBroken } from "./broken.ts";
 import { kgatewayGroup, resolveKgatewayBackend } from "./kgateway-backend.ts";
 import type { Cargo } from "./parent.ts";
@@ -26,6 +27,8 @@ export type BackendContext = {
   readonly namespace: string;
   /** How endpoints are weighed, as the parent Service has it. */
   readonly load: PeakEwma;
+  /** What the parent's port is said to speak. */
+  readonly protocol: BackendProtocol;
   /** The EgressNetwork that the route has as its parent: the one that may be a backend, which is where the client was going. */
   readonly egress?: { readonly network: EgressNetwork; readonly backend: Backend } | undefined;
   /** Of routes of connections, for which ports may be opaque. */
@@ -59,7 +62,7 @@ export function metaOfReference(ref: BackendRef): Meta {
 }
 
 export function serviceBackend(
-  context: Pick<BackendContext, "settings" | "load">,
+  context: Pick<BackendContext, "settings" | "load" | "protocol">,
   service: Service,
   port: number,
 ): Backend {
@@ -72,6 +75,7 @@ export function serviceBackend(
       authority: formatServiceAuthority({ name, namespace, port }, clusterDomain),
       load: context.load,
     },
+    ...ownProtocol(context, portProtocol(servicePort(service, port))),
   };
 }
 

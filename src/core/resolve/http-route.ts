@@ -2,7 +2,7 @@
  * Rules of an HTTPRoute as the two directions run them. Whatever cannot be honoured answers 500 for its own requests and
  * is named in the problems, from which the status is made; the other rules are not touched by it.
  */
-import type { Backend, Distribution } from "../model/backend.ts";
+import type { Backend, BackendProtocol, Distribution } from "../model/backend.ts";
 import type { Filter } from "../model/filter.ts";
 import type { InboundHttpRule, OutboundHttpRule } from "../model/http-route.ts";
 import { everyRequest } from "../model/match.ts";
@@ -14,7 +14,8 @@ import type { HttpRouteRule, RequestRoute, ValidHttpRouteRule } from "../resourc
 import type { Service } from "../resource/service.ts";
 import { describeFaults } from "../std/result.ts";
 import { Annotations } from "./annotation.ts";
-import { type BackendContext, serviceBackend } from "./backend.ts";
+import { type BackendContext, serviceBackend, servicePort } from "./backend.ts";
+import { portProtocol } from "./backend-protocol.ts";
 import { egressMeta, onwardBackend } from "./egress.ts";
 import { directResponseProblem, isDirectResponse } from "./extension-filter.ts";
 import { asGrpcFilters, asGrpcRule } from "./grpc-rule.ts";
@@ -56,6 +57,8 @@ export type OutboundContext = {
   /** The parent as a backend. */
   readonly itself: Backend;
   readonly wishes: ServiceWishes;
+  /** What its port is said to speak. */
+  readonly protocol: BackendProtocol;
 };
 
 export function outboundContext(
@@ -65,8 +68,9 @@ export function outboundContext(
   port: number,
 ): OutboundContext {
   const wishes = readServiceWishes(service);
-  const itself = serviceBackend({ settings, load: wishes.load }, service, port);
-  return { store, settings, service, egress: undefined, itself, wishes };
+  const protocol = portProtocol(servicePort(service, port));
+  const itself = serviceBackend({ settings, load: wishes.load, protocol }, service, port);
+  return { store, settings, service, egress: undefined, itself, wishes, protocol };
 }
 
 export function egressContext(
@@ -77,7 +81,7 @@ export function egressContext(
 ): OutboundContext {
   const itself = onwardBackend(egressMeta(egress, to.port), to.ip, to.port);
   const wishes = readServiceWishes(egress);
-  return { store, settings, service: undefined, egress, itself, wishes };
+  return { store, settings, service: undefined, egress, itself, wishes, protocol: "detect" };
 }
 
 /** For rules that answer by a filter. */
@@ -189,12 +193,13 @@ export function refusingRule(
 
 /** `namespace`: of the route. */
 export function backendContext(context: OutboundContext, namespace: string): BackendContext {
-  const { store, settings, wishes, egress, itself } = context;
+  const { store, settings, wishes, egress, itself, protocol } = context;
   return {
     store,
     settings,
     namespace,
     load: wishes.load,
+    protocol,
     egress: egress && { network: egress, backend: itself },
   };
 }

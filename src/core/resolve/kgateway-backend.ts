@@ -4,6 +4,8 @@ import type { BackendProtocol, KgatewayBackend } from "../resource/backend.ts";
 import type { LambdaSpec, LambdaTarget } from "../resource/backend-lambda.ts";
 import type { BackendRef } from "../resource/reference.ts";
 import { Secret } from "../std/secret.ts";
+import type { BackendContext } from "./backend.ts";
+import { ownProtocol } from "./backend-protocol.ts";
 import { describeBroken } from "./broken.ts";
 import { metaOf } from "./object-meta.ts";
 import { type Problem, unresolved } from "./problem.ts";
@@ -11,21 +13,24 @@ import { findBroken, objectName, type Store } from "./store.ts";
 
 export const kgatewayGroup = "gateway.kgateway.dev";
 
-/** Sidecars speak HTTP/1.1 to hosts outside of the mesh, and these protocols need HTTP/2. */
-const http2Protocols: ReadonlySet<BackendProtocol | undefined> = new Set<BackendProtocol>([
-  "http2",
-  "grpc",
-  "kubernetes.io/h2c",
-]);
+/** WebSockets and gRPC-Web are carried by either version; those who name them so mean the older one. */
+const protocols: Readonly<Record<BackendProtocol, "http1" | "http2">> = {
+  http2: "http2",
+  grpc: "http2",
+  "kubernetes.io/h2c": "http2",
+  "grpc-web": "http1",
+  "kubernetes.io/ws": "http1",
+};
 
 type Found = { readonly backend: Backend } | { readonly problem: Problem };
 
 /** The port of the reference means nothing here. */
 export function resolveKgatewayBackend(
-  { store, namespace }: { readonly store: Store; readonly namespace: string },
+  context: Pick<BackendContext, "store" | "namespace" | "protocol">,
   ref: BackendRef,
   parameter: string | undefined,
 ): Found {
+  const { store, namespace } = context;
   const broken = findBroken(store, "Backend", ref);
   if (broken !== undefined) return refuse("BackendNotFound", describeBroken(broken));
   const object = store.kgatewayBackends.get(objectName(ref));
@@ -40,11 +45,10 @@ export function resolveKgatewayBackend(
   if (parameter !== undefined) {
     return refuse("BackendNotFound", `Backend ${ref.name} has no function ${parameter}`);
   }
-  if (http2Protocols.has(target.appProtocol)) {
-    const why = `Backend ${ref.name} is not HTTP/1.1 (appProtocol ${target.appProtocol})`;
-    return refuse("UnsupportedProtocol", why);
-  }
-  return { backend: { meta: metaOf(object), dispatch: { kind: "static", hosts: target.hosts } } };
+  const { hosts, appProtocol } = target;
+  const protocol = appProtocol === undefined ? "detect" : protocols[appProtocol];
+  const dispatch = { kind: "static", hosts } as const;
+  return { backend: { meta: metaOf(object), dispatch, ...ownProtocol(context, protocol) } };
 }
 
 function lambdaBackend(

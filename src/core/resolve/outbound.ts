@@ -19,6 +19,7 @@ import type { StreamRoute } from "../resource/stream-route.ts";
 import { unreachable } from "../std/unreachable.ts";
 import { type Attached, egressPort, type Parent, parentOf, routesAt } from "./attachment.ts";
 import { isOpaquePort, serviceMeta, servicePort } from "./backend.ts";
+import { portProtocol } from "./backend-protocol.ts";
 import { describeBroken } from "./broken.ts";
 import { findDestination } from "./destination.ts";
 import { egressMeta, findEgress, onwardBackend } from "./egress.ts";
@@ -132,12 +133,8 @@ function ofEgress(context: OutboundContext, network: EgressNetwork, to: Asked): 
   };
 }
 
-/** A value that we do not know says nothing about how to read the bytes, so they are looked at. */
 function protocolOf(port: ServicePort | undefined): OutboundPolicy["protocol"] {
-  if (isOpaquePort(port)) return "opaque";
-  if (port?.appProtocol === "http") return "http1";
-  if (port?.appProtocol === "kubernetes.io/h2c") return "http2";
-  return "detect";
+  return isOpaquePort(port) ? "opaque" : portProtocol(port);
 }
 
 const noRoutes: Attached = { kind: undefined, requests: [], streams: [], broken: [] };

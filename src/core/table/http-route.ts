@@ -7,6 +7,7 @@ import type {
   HttpMatch,
   PathMatch,
   RequestCondition,
+  RpcMatch,
   RpcName,
   ValueMatch,
 } from "../model/match.ts";
@@ -33,8 +34,8 @@ export type MatchEntry = {
   readonly queryParams: readonly ValueEntry[];
   /** Undefined: none. */
   readonly condition: ConditionEntry | undefined;
-  /** Of a gRPC route: how closely it names the call. */
-  readonly rpc: RpcRank | undefined;
+  /** Of a gRPC route: how closely it names the call, and by which names. */
+  readonly rpc: RpcEntry | undefined;
   /** Empty: any host. All of them rank alike: exact names only, or suffixes of one length only. */
   readonly hosts: readonly HostMatch[];
   /** Index into `rules`. */
@@ -46,7 +47,7 @@ export type MatchEntry = {
 };
 
 /** Gateway API GRPCRouteRule counts characters; a regular expression has none to count and stands before no name at all. */
-type RpcRank = { readonly service: number; readonly method: number };
+type RpcEntry = { readonly service: number; readonly method: number; readonly names: RpcMatch };
 
 export type ValueEntry = {
   readonly name: string;
@@ -205,7 +206,11 @@ function compileMatch(
     headers: headers.map((header) => compileValue(header, intern)),
     queryParams: queryParams.map((param) => compileValue(param, intern)),
     condition: condition && compileCondition(condition, intern),
-    rpc: rpc && { service: rankOfName(rpc.service), method: rankOfName(rpc.method) },
+    rpc: rpc && {
+      service: rankOfName(rpc.service),
+      method: rankOfName(rpc.method),
+      names: rpc,
+    },
     unreadable,
   };
 }

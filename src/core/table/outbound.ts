@@ -2,6 +2,7 @@
 import type { FailureAccrual } from "../model/accrual.ts";
 import {
   type Backend,
+  type BackendProtocol,
   type Distribution,
   defaultLoad,
   type LambdaFunction,
@@ -76,7 +77,12 @@ export type MirrorEntry = Omit<Mirror, "backend"> & { readonly backend: number }
 
 export type ExternalAuthEntry = Omit<ExternalAuth, "backend"> & { readonly backend: number };
 
-export type BackendEntry = { readonly meta: Meta; readonly dispatch: BackendDispatch };
+export type BackendEntry = {
+  readonly meta: Meta;
+  readonly dispatch: BackendDispatch;
+  /** Absent: that of the table. */
+  readonly protocol?: BackendProtocol;
+};
 
 export type BackendDispatch =
   /** `authority` is the key of an EndpointTable. */
@@ -115,6 +121,14 @@ export function outboundTable(policy: OutboundPolicy): OutboundTable {
   const opaque = carriesBytes(policy) ? compileOpaque(policy.opaque, places) : undefined;
   const tls = protocol === "tls" ? compileTls(policy, places) : undefined;
   return { parent, protocol, http, rules, backends: places.backends, accrual, opaque, tls };
+}
+
+/** What is spoken to a backend of the table. Calls of gRPC have no other form than HTTP/2, whatever a port is said to speak. */
+export function protocolTo(
+  { protocol, backends }: OutboundTable,
+  backend: number,
+): OutboundTable["protocol"] {
+  return protocol === "grpc" ? protocol : (backends[backend]?.protocol ?? protocol);
 }
 
 /** Gateway API TLSRouteSpec.hostnames: names rank as those of an HTTPRoute; what ties keeps the order of the routes. */
@@ -184,21 +198,29 @@ function compileDistribution(
   return { distribution: distribution.kind, choices, totalWeight };
 }
 
-function compileBackend({ meta, dispatch }: Backend): BackendEntry {
+function compileBackend({ meta, dispatch, protocol }: Backend): BackendEntry {
+  return {
+    meta,
+    dispatch: compileDispatch(dispatch),
+    ...(protocol === undefined ? {} : { protocol }),
+  };
+}
+
+function compileDispatch(dispatch: Backend["dispatch"]): BackendDispatch {
   switch (dispatch.kind) {
     case "balancer": {
       const { kind, authority, load } = dispatch;
-      return { meta, dispatch: { kind, authority, ...load } };
+      return { kind, authority, ...load };
     }
     case "static": {
       const { kind, hosts } = dispatch;
-      return { meta, dispatch: { kind, hosts, ...defaultLoad } };
+      return { kind, hosts, ...defaultLoad };
     }
     case "lambda":
-      return { meta, dispatch: { kind: "lambda", function: discloseKeys(dispatch.function) } };
+      return { kind: "lambda", function: discloseKeys(dispatch.function) };
     case "forward":
     case "fail":
-      return { meta, dispatch };
+      return dispatch;
   }
 }
 

@@ -1,14 +1,16 @@
-/** Backends outside of the mesh, which Linkerd's contract lacks (`weft.v1`). */
+/** What Linkerd's contract lacks of backends: those outside of the mesh, and what each speaks (`weft.v1`). */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { LambdaFunction, StaticHost } from "../model/backend.ts";
+import type { BackendProtocol, LambdaFunction, StaticHost } from "../model/backend.ts";
 import { isDnsName } from "../std/dns-name.ts";
 import { parseIp } from "../std/ip.ts";
 import { Secret } from "../std/secret.ts";
 import { report, type Trace, under } from "./decode.ts";
 import type {
+  BackendProtocolSchema,
   LambdaFunctionSchema,
   StaticHostsSchema,
   LambdaFunction as WireLambda,
+  BackendProtocol as WireProtocol,
   StaticHosts as WireStaticHosts,
 } from "./gen/weft/extensions_pb.ts";
 
@@ -87,4 +89,19 @@ export function fromWireLambda(message: WireLambda, trace: Trace): LambdaFunctio
     secretKey: new Secret(message.secretKey),
     sessionToken: new Secret(message.sessionToken),
   };
+}
+
+export function toWireProtocol(
+  protocol: BackendProtocol,
+): MessageInitShape<typeof BackendProtocolSchema> {
+  return { kind: { case: protocol, value: {} } };
+}
+
+/** Undefined: what the policy says. A protocol that we do not know opens nothing and refuses nothing, for the sidecar can still ask the endpoint. */
+export function fromWireProtocol(
+  message: WireProtocol | undefined,
+  trace: Trace,
+): BackendProtocol | undefined {
+  if (message === undefined) return undefined;
+  return message.kind.case ?? void report(trace, "is of no known kind and is ignored");
 }

@@ -9,7 +9,14 @@ import {
   type RouteBackend,
 } from "../model/backend.ts";
 import { type Filter, failAlways } from "../model/filter.ts";
-import { fromWireLambda, fromWireStatic, toWireLambda, toWireStatic } from "./backend-extension.ts";
+import {
+  fromWireLambda,
+  fromWireProtocol,
+  fromWireStatic,
+  toWireLambda,
+  toWireProtocol,
+  toWireStatic,
+} from "./backend-extension.ts";
 import { report, type Trace, under } from "./decode.ts";
 import { fromWireDuration, toWireDuration } from "./duration.ts";
 import { fromWireEndpoint, toWireEndpoint } from "./endpoint.ts";
@@ -29,8 +36,16 @@ import { fromWireMeta, toWireMeta, unnamed } from "./meta.ts";
 /** What Linkerd's controller sends; its proxy requires the message and then goes by its own settings. */
 const defaultQueue = { capacity: 100, failfastTimeout: toWireDuration(3_000) };
 
-export function toWireBackend({ meta, dispatch }: Backend): MessageInitShape<typeof BackendSchema> {
-  const shared = { metadata: toWireMeta(meta), queue: defaultQueue };
+export function toWireBackend({
+  meta,
+  dispatch,
+  protocol,
+}: Backend): MessageInitShape<typeof BackendSchema> {
+  const shared = {
+    metadata: toWireMeta(meta),
+    queue: defaultQueue,
+    ...(protocol === undefined ? {} : { protocol: toWireProtocol(protocol) }),
+  };
   switch (dispatch.kind) {
     case "forward":
       return { ...shared, kind: { case: "forward", value: toWireEndpoint(dispatch.endpoint) } };
@@ -61,6 +76,12 @@ export function fromWireBackend(message: WireBackend | undefined, trace: Trace):
   if (message === undefined) {
     return failing(unnamed, report(trace, "is missing"));
   }
+  const { backend, refusal } = fromWireKind(message, trace);
+  const protocol = fromWireProtocol(message.protocol, under(trace, "protocol"));
+  return { backend: protocol === undefined ? backend : { ...backend, protocol }, refusal };
+}
+
+function fromWireKind(message: WireBackend, trace: Trace): ReadBackend {
   const meta = fromWireMeta(message.metadata, under(trace, "metadata"));
   switch (message.kind.case) {
     case "forward": {

@@ -3,7 +3,7 @@
  * skip the field and send the requests on. A backend fails its own share, anything else its whole rule.
  */
 import type { Authorization } from "../model/authorization.ts";
-import type { Distribution, RouteBackend } from "../model/backend.ts";
+import type { Backend, Distribution, RouteBackend } from "../model/backend.ts";
 import { type Filter, failAlways } from "../model/filter.ts";
 import type { OutboundHttpRoute, OutboundHttpRule } from "../model/http-route.ts";
 import type { InboundPolicy } from "../model/inbound-policy.ts";
@@ -153,9 +153,14 @@ function plainDistribution(distribution: Distribution): Distribution {
 function plainBackend(share: RouteBackend): RouteBackend {
   const { backend, filters, weight } = share;
   const needed = neededByDispatch(share) ?? neededByFilters(filters);
-  if (needed === undefined) return share;
+  if (needed === undefined) return { ...share, backend: withoutProtocol(backend) };
   const failing = { meta: backend.meta, dispatch: { kind: "fail" } } as const;
   return { backend: failing, filters: [refusal(needed)], weight };
+}
+
+/** Linkerd's proxy goes by what the policy says of the destination, under its own control plane as well. */
+function withoutProtocol({ meta, dispatch }: Backend): Backend {
+  return { meta, dispatch };
 }
 
 function neededByDispatch({ backend }: RouteBackend): string | undefined {

@@ -1,21 +1,24 @@
 import test from "ava";
 import fc from "fast-check";
 import {
+  alikeFactor,
   begin,
+  better,
   defaultSlowStartMs,
   end,
   firstOf,
   firstShare,
-  lessLoaded,
   load,
   loadSlots,
   minResponseMs,
   observe,
   observeAtLeast,
+  pass,
   penalize,
   pickTwo,
   pickWarm,
   secondOf,
+  settle,
   startLoad,
   warmUp,
 } from "../../../src/core/decide/balance.ts";
@@ -101,12 +104,20 @@ test("observe() comes down slowly", (t) => {
   t.true(late < 2, `load is ${late}`);
 });
 
+test("observe() comes down sooner for an endpoint that has answered quickly many times since", (t) => {
+  const state = endpoints(1);
+  observe(state, 0, 500, { nowMs: 0, decayMs });
+  for (let at = 0; at < 300; at++) observe(state, 0, 1, { nowMs: 1, decayMs });
+  const after = load(state, 0, { nowMs: 1, decayMs });
+  t.true(after < 10, `load is ${after}`);
+});
+
 test("load() forgets what is long ago, but still tells a busy endpoint from a free one", (t) => {
   const state = endpoints(2);
   begin(state, 0);
   const timing = { nowMs: 1e9, decayMs };
   t.is(load(state, 1, timing), minResponseMs);
-  t.is(lessLoaded(state, pickTwo(2, 0, 0), timing), 1);
+  t.is(better(state, pickTwo(2, 0, 0), timing), 1);
 });
 
 test("load() does not fall when the clock is set back", (t) => {
@@ -115,21 +126,67 @@ test("load() does not fall when the clock is set back", (t) => {
   t.is(load(state, 0, { nowMs: 0, decayMs }), 500);
 });
 
-test("lessLoaded() prefers the endpoint that answers faster", (t) => {
+test("better() prefers the endpoint that answers faster", (t) => {
   const state = endpoints(2);
   observe(state, 0, 200, { nowMs: 1, decayMs });
-  t.is(lessLoaded(state, pickTwo(2, 0, 0), { nowMs: 1, decayMs }), 1);
-  t.is(lessLoaded(state, pickTwo(2, 0.9, 0), { nowMs: 1, decayMs }), 1);
+  t.is(better(state, pickTwo(2, 0, 0), { nowMs: 1, decayMs }), 1);
+  t.is(better(state, pickTwo(2, 0.9, 0), { nowMs: 1, decayMs }), 1);
 });
 
-test("lessLoaded() spreads requests over equal endpoints", (t) => {
+test("better() spreads requests over equal endpoints", (t) => {
   const state = endpoints(4);
   for (let at = 0; at < 40; at++) {
     const pair = pickTwo(4, (at % 4) / 4, ((at * 7) % 3) / 3);
-    begin(state, lessLoaded(state, pair, { nowMs: 0, decayMs }));
+    begin(state, better(state, pair, { nowMs: 0, decayMs }));
   }
   const inFlight = [0, 1, 2, 3].map((at) => load(state, at, { nowMs: 0, decayMs }) / 30 - 1);
   t.true(Math.max(...inFlight) - Math.min(...inFlight) <= 3, inFlight.join(" "));
+});
+
+test("better() prefers of endpoints whose loads are alike the one that was given less", (t) => {
+  const state = endpoints(2);
+  const pair = pickTwo(2, 0, 0);
+  const timing = { nowMs: 0, decayMs };
+  const taken = [1, 2, 3, 4, 5, 6].map(() => {
+    const at = better(state, pair, timing);
+    begin(state, at);
+    end(state, at);
+    return at;
+  });
+  t.deepEqual(taken, [0, 1, 0, 1, 0, 1]);
+  observe(state, 0, 30 * alikeFactor - 1, timing);
+  t.is(better(state, pair, timing), 0);
+  observe(state, 0, 30 * alikeFactor, timing);
+  t.is(better(state, pair, timing), 1);
+});
+
+test("pass() takes the turn of an endpoint without a request", (t) => {
+  const state = endpoints(2);
+  const pair = pickTwo(2, 0, 0);
+  pass(state, 0);
+  t.is(better(state, pair, { nowMs: 0, decayMs }), 1);
+  pass(state, 1);
+  t.is(better(state, pair, { nowMs: 0, decayMs }), 0);
+});
+
+test("settle() forgets bit by bit who was given more, and not which it was", (t) => {
+  const state = endpoints(2);
+  const given = (): number => (state[loadSlots - 1] ?? 0) - (state[2 * loadSlots - 1] ?? 0);
+  for (let at = 0; at < 100; at++) pass(state, 0);
+  settle(state, 0);
+  t.is(given(), 100);
+  settle(state, 10_000);
+  t.true(Math.abs(given() - 100 / Math.E) < 0.001, `${given()}`);
+  settle(state, 1e9);
+  t.is(given(), 0);
+});
+
+test("warmUp() ends what an endpoint could claim for the time without requests", (t) => {
+  const state = endpoints(2);
+  for (let at = 0; at < 100; at++) pass(state, 0);
+  settle(state, 0);
+  warmUp(state, 1, 0);
+  t.is(state[2 * loadSlots - 1], 0);
 });
 
 const penalty = { penaltyMs: 5_000, maxRetryAfterMs: 300_000, decayMs: 10_000 };
@@ -203,7 +260,7 @@ test("pickWarm() hands nothing over between endpoints that began together, or to
   t.is(pickWarm(endpoints(1), pickTwo(1, 0, 0), start), 0);
 });
 
-test("pickWarm() without slow start is lessLoaded()", (t) => {
+test("pickWarm() without slow start is better()", (t) => {
   const state = endpoints(2);
   startLoad(state, 1, 1, 100_000);
   observe(state, 0, 500, { nowMs: 100_000, decayMs });

@@ -148,6 +148,12 @@ test("resolveBackend() takes WebSockets in clear text", (t) => {
   t.is(backendOf(`${outside}, name: chat`).backend.dispatch.kind, "static");
 });
 
+test("resolveBackend() speaks HTTP/2 to a Backend that wants it", (t) => {
+  t.is(backendOf(`${outside}, name: grpc`).backend.protocol, "http2");
+  t.is(backendOf(`${outside}, name: chat`).backend.protocol, "http1");
+  t.is(backendOf(`${outside}, name: outside`).backend.protocol, undefined);
+});
+
 const refused = test.macro({
   exec: (t, ref: string, reason: string, message: string) => {
     const { backend, filters } = backendOf(ref);
@@ -208,12 +214,6 @@ test(
   `${outside}, name: function, namespace: other`,
   "RefNotPermitted",
   "Backend other/function has keys of its own namespace only",
-);
-test(
-  refused,
-  `${outside}, name: grpc`,
-  "UnsupportedProtocol",
-  "Backend grpc is not HTTP/1.1 (appProtocol grpc)",
 );
 test(
   refused,

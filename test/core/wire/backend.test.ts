@@ -155,3 +155,12 @@ test(
   { kind: "random-available", backends: [weight(0), weight(1)] },
   "randomAvailable",
 );
+
+test("fromWireBackend() leaves to the policy a protocol that it does not know", (t) => {
+  const kind = { case: "balancer" as const, value: { discovery, load } };
+  const message = create(BackendSchema, { metadata, kind, protocol: {} });
+  const { value: read, faults } = decode((trace) => fromWireBackend(message, trace));
+  t.is(read.refusal, undefined);
+  t.is(read.backend.protocol, undefined);
+  t.is(faults.length, 1);
+});

@@ -213,6 +213,11 @@ test("withoutExtensions() fails the share of a backend that needs an extension, 
   t.notRegex(text(false), /key-in-the-clear/);
 });
 
+test("withoutExtensions() leaves out what a backend speaks, and nothing else of it", (t) => {
+  const backends = [share({ ...balancer, protocol: "http2" })];
+  t.deepEqual(plain({ backends: { kind: "random-available", backends } }), rule);
+});
+
 /** Whether a message has something that Linkerd's contract lacks, anywhere. */
 function hasExtension(value: unknown): boolean {
   if (Array.isArray(value)) return value.some(hasExtension);

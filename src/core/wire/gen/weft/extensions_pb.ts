@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weft/extensions.proto.
  */
 export const file_weft_extensions: GenFile = /*@__PURE__*/
-  fileDesc("ChV3ZWZ0L2V4dGVuc2lvbnMucHJvdG8SB3dlZnQudjEiRAoKVXJsUmV3cml0ZRIMCgRob3N0GAEgASgJEg4KBGZ1bGwYAiABKAlIABIQCgZwcmVmaXgYAyABKAlIAEIGCgRwYXRoIngKBENvcnMSDwoHb3JpZ2lucxgBIAMoCRITCgtjcmVkZW50aWFscxgCIAEoCBIPCgdtZXRob2RzGAMgAygJEg8KB2hlYWRlcnMYBCADKAkSDwoHZXhwb3NlZBgFIAMoCRIXCg9tYXhfYWdlX3NlY29uZHMYBiABKA0iRAoORGlyZWN0UmVzcG9uc2USDgoGc3RhdHVzGAEgASgNEgwKBGJvZHkYAiABKAkSFAoMY29udGVudF90eXBlGAMgASgJIlkKBURlbGF5EigKBWRlbGF5GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhEKCW51bWVyYXRvchgCIAEoDRITCgtkZW5vbWluYXRvchgDIAEoDSKvAgoSU2Vzc2lvblBlcnNpc3RlbmNlEjQKBmNvb2tpZRgBIAEoCzIiLndlZnQudjEuU2Vzc2lvblBlcnNpc3RlbmNlLkNvb2tpZUgAEjQKBmhlYWRlchgCIAEoCzIiLndlZnQudjEuU2Vzc2lvblBlcnNpc3RlbmNlLkhlYWRlckgAEisKCGFic29sdXRlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEicKBGlkbGUYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aNwoGQ29va2llEgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRIRCglwZXJtYW5lbnQYAyABKAgaFgoGSGVhZGVyEgwKBG5hbWUYASABKAlCBgoEdHlwZSJjCgtSZXRyeUJ1ZGdldBIPCgdwZXJjZW50GAEgASgNEisKCGludGVydmFsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhYKDm1pbl9wZXJfc2Vjb25kGAMgASgNIlsKC1N0YXRpY0hvc3RzEigKBWhvc3RzGAEgAygLMhkud2VmdC52MS5TdGF0aWNIb3N0cy5Ib3N0GiIKBEhvc3QSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNIs4BCg5MYW1iZGFGdW5jdGlvbhIOCgZyZWdpb24YASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEhEKCXF1YWxpZmllchgEIAEoCRINCgVhc3luYxgFIAEoCBITCgtyYXdfcGF5bG9hZBgGIAEoCBIUCgxlbmRwb2ludF91cmwYByABKAkSEgoKYWNjZXNzX2tleRgIIAEoCRISCgpzZWNyZXRfa2V5GAkgASgJEhUKDXNlc3Npb25fdG9rZW4YCiABKAki0wIKCVRva2VuUnVsZRIxCghtZXRhZGF0YRgBIAEoCzIfLmlvLmxpbmtlcmQucHJveHkubWV0YS5NZXRhZGF0YRIOCgZpc3N1ZXIYAiABKAkSEQoJYXVkaWVuY2VzGAMgAygJEhAKBmlubGluZRgEIAEoCUgAEg4KBGZpbGUYBSABKAlIABINCgN1cmwYBiABKAlIABIqCgdtYXhfYWdlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEigKBmNsYWltcxgIIAMoCzIYLndlZnQudjEuVG9rZW5SdWxlLkNsYWltEhAKBmhlYWRlchgJIAEoCUgBEhAKBmNvb2tpZRgKIAEoCUgBEg0KBXN0cmlwGAsgASgIGiUKBUNsYWltEgwKBG5hbWUYASABKAkSDgoGdmFsdWVzGAIgAygJQgYKBGtleXNCBwoFcGxhY2UiWAoIUnBjTWF0Y2gSDwoHc2VydmljZRgBIAEoCRIVCg1zZXJ2aWNlX3JlZ2V4GAIgASgJEg4KBm1ldGhvZBgDIAEoCRIUCgxtZXRob2RfcmVnZXgYBCABKAliBnByb3RvMw", [file_google_protobuf_duration, file_linkerd_meta]);
+  fileDesc("ChV3ZWZ0L2V4dGVuc2lvbnMucHJvdG8SB3dlZnQudjEiRAoKVXJsUmV3cml0ZRIMCgRob3N0GAEgASgJEg4KBGZ1bGwYAiABKAlIABIQCgZwcmVmaXgYAyABKAlIAEIGCgRwYXRoIngKBENvcnMSDwoHb3JpZ2lucxgBIAMoCRITCgtjcmVkZW50aWFscxgCIAEoCBIPCgdtZXRob2RzGAMgAygJEg8KB2hlYWRlcnMYBCADKAkSDwoHZXhwb3NlZBgFIAMoCRIXCg9tYXhfYWdlX3NlY29uZHMYBiABKA0iygEKD0JhY2tlbmRQcm90b2NvbBIxCgZkZXRlY3QYASABKAsyHy53ZWZ0LnYxLkJhY2tlbmRQcm90b2NvbC5EZXRlY3RIABIvCgVodHRwMRgCIAEoCzIeLndlZnQudjEuQmFja2VuZFByb3RvY29sLkh0dHAxSAASLwoFaHR0cDIYAyABKAsyHi53ZWZ0LnYxLkJhY2tlbmRQcm90b2NvbC5IdHRwMkgAGggKBkRldGVjdBoHCgVIdHRwMRoHCgVIdHRwMkIGCgRraW5kIkQKDkRpcmVjdFJlc3BvbnNlEg4KBnN0YXR1cxgBIAEoDRIMCgRib2R5GAIgASgJEhQKDGNvbnRlbnRfdHlwZRgDIAEoCSJZCgVEZWxheRIoCgVkZWxheRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIRCgludW1lcmF0b3IYAiABKA0SEwoLZGVub21pbmF0b3IYAyABKA0irwIKElNlc3Npb25QZXJzaXN0ZW5jZRI0CgZjb29raWUYASABKAsyIi53ZWZ0LnYxLlNlc3Npb25QZXJzaXN0ZW5jZS5Db29raWVIABI0CgZoZWFkZXIYAiABKAsyIi53ZWZ0LnYxLlNlc3Npb25QZXJzaXN0ZW5jZS5IZWFkZXJIABIrCghhYnNvbHV0ZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgRpZGxlGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uGjcKBkNvb2tpZRIMCgRuYW1lGAEgASgJEgwKBHBhdGgYAiABKAkSEQoJcGVybWFuZW50GAMgASgIGhYKBkhlYWRlchIMCgRuYW1lGAEgASgJQgYKBHR5cGUiYwoLUmV0cnlCdWRnZXQSDwoHcGVyY2VudBgBIAEoDRIrCghpbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIWCg5taW5fcGVyX3NlY29uZBgDIAEoDSJbCgtTdGF0aWNIb3N0cxIoCgVob3N0cxgBIAMoCzIZLndlZnQudjEuU3RhdGljSG9zdHMuSG9zdBoiCgRIb3N0EgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDSLOAQoOTGFtYmRhRnVuY3Rpb24SDgoGcmVnaW9uGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIRCglxdWFsaWZpZXIYBCABKAkSDQoFYXN5bmMYBSABKAgSEwoLcmF3X3BheWxvYWQYBiABKAgSFAoMZW5kcG9pbnRfdXJsGAcgASgJEhIKCmFjY2Vzc19rZXkYCCABKAkSEgoKc2VjcmV0X2tleRgJIAEoCRIVCg1zZXNzaW9uX3Rva2VuGAogASgJItMCCglUb2tlblJ1bGUSMQoIbWV0YWRhdGEYASABKAsyHy5pby5saW5rZXJkLnByb3h5Lm1ldGEuTWV0YWRhdGESDgoGaXNzdWVyGAIgASgJEhEKCWF1ZGllbmNlcxgDIAMoCRIQCgZpbmxpbmUYBCABKAlIABIOCgRmaWxlGAUgASgJSAASDQoDdXJsGAYgASgJSAASKgoHbWF4X2FnZRgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCgZjbGFpbXMYCCADKAsyGC53ZWZ0LnYxLlRva2VuUnVsZS5DbGFpbRIQCgZoZWFkZXIYCSABKAlIARIQCgZjb29raWUYCiABKAlIARINCgVzdHJpcBgLIAEoCBolCgVDbGFpbRIMCgRuYW1lGAEgASgJEg4KBnZhbHVlcxgCIAMoCUIGCgRrZXlzQgcKBXBsYWNlIlgKCFJwY01hdGNoEg8KB3NlcnZpY2UYASABKAkSFQoNc2VydmljZV9yZWdleBgCIAEoCRIOCgZtZXRob2QYAyABKAkSFAoMbWV0aG9kX3JlZ2V4GAQgASgJYgZwcm90bzM", [file_google_protobuf_duration, file_linkerd_meta]);
 
 /**
  * Gateway API HTTPURLRewriteFilter. Empty and unset keep what the request had.
@@ -101,6 +101,84 @@ export const CorsSchema: GenMessage<Cors> = /*@__PURE__*/
   messageDesc(file_weft_extensions, 1);
 
 /**
+ * What the port of a backend is said to speak.
+ *
+ * @generated from message weft.v1.BackendProtocol
+ */
+export type BackendProtocol = Message<"weft.v1.BackendProtocol"> & {
+  /**
+   * @generated from oneof weft.v1.BackendProtocol.kind
+   */
+  kind: {
+    /**
+     * Nothing: the client's protocol is kept.
+     *
+     * @generated from field: weft.v1.BackendProtocol.Detect detect = 1;
+     */
+    value: BackendProtocol_Detect;
+    case: "detect";
+  } | {
+    /**
+     * @generated from field: weft.v1.BackendProtocol.Http1 http1 = 2;
+     */
+    value: BackendProtocol_Http1;
+    case: "http1";
+  } | {
+    /**
+     * @generated from field: weft.v1.BackendProtocol.Http2 http2 = 3;
+     */
+    value: BackendProtocol_Http2;
+    case: "http2";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message weft.v1.BackendProtocol.
+ * Use `create(BackendProtocolSchema)` to create a new message.
+ */
+export const BackendProtocolSchema: GenMessage<BackendProtocol> = /*@__PURE__*/
+  messageDesc(file_weft_extensions, 2);
+
+/**
+ * @generated from message weft.v1.BackendProtocol.Detect
+ */
+export type BackendProtocol_Detect = Message<"weft.v1.BackendProtocol.Detect"> & {
+};
+
+/**
+ * Describes the message weft.v1.BackendProtocol.Detect.
+ * Use `create(BackendProtocol_DetectSchema)` to create a new message.
+ */
+export const BackendProtocol_DetectSchema: GenMessage<BackendProtocol_Detect> = /*@__PURE__*/
+  messageDesc(file_weft_extensions, 2, 0);
+
+/**
+ * @generated from message weft.v1.BackendProtocol.Http1
+ */
+export type BackendProtocol_Http1 = Message<"weft.v1.BackendProtocol.Http1"> & {
+};
+
+/**
+ * Describes the message weft.v1.BackendProtocol.Http1.
+ * Use `create(BackendProtocol_Http1Schema)` to create a new message.
+ */
+export const BackendProtocol_Http1Schema: GenMessage<BackendProtocol_Http1> = /*@__PURE__*/
+  messageDesc(file_weft_extensions, 2, 1);
+
+/**
+ * @generated from message weft.v1.BackendProtocol.Http2
+ */
+export type BackendProtocol_Http2 = Message<"weft.v1.BackendProtocol.Http2"> & {
+};
+
+/**
+ * Describes the message weft.v1.BackendProtocol.Http2.
+ * Use `create(BackendProtocol_Http2Schema)` to create a new message.
+ */
+export const BackendProtocol_Http2Schema: GenMessage<BackendProtocol_Http2> = /*@__PURE__*/
+  messageDesc(file_weft_extensions, 2, 2);
+
+/**
  * @generated from message weft.v1.DirectResponse
  */
 export type DirectResponse = Message<"weft.v1.DirectResponse"> & {
@@ -125,7 +203,7 @@ export type DirectResponse = Message<"weft.v1.DirectResponse"> & {
  * Use `create(DirectResponseSchema)` to create a new message.
  */
 export const DirectResponseSchema: GenMessage<DirectResponse> = /*@__PURE__*/
-  messageDesc(file_weft_extensions, 2);
+  messageDesc(file_weft_extensions, 3);
 
 /**
  * Holds back a share of the requests.
@@ -154,7 +232,7 @@ export type Delay = Message<"weft.v1.Delay"> & {
  * Use `create(DelaySchema)` to create a new message.
  */
 export const DelaySchema: GenMessage<Delay> = /*@__PURE__*/
-  messageDesc(file_weft_extensions, 3);
+  messageDesc(file_weft_extensions, 4);
 
 /**
  * Gateway API GEP-1619; the scope is the rule.
@@ -195,7 +273,7 @@ export type SessionPersistence = Message<"weft.v1.SessionPersistence"> & {
  * Use `create(SessionPersistenceSchema)` to create a new message.
  */
 export const SessionPersistenceSchema: GenMessage<SessionPersistence> = /*@__PURE__*/
-  messageDesc(file_weft_extensions, 4);
+  messageDesc(file_weft_extensions, 5);
 
 /**
  * @generated from message weft.v1.SessionPersistence.Cookie
@@ -222,7 +300,7 @@ export type SessionPersistence_Cookie = Message<"weft.v1.SessionPersistence.Cook
  * Use `create(SessionPersistence_CookieSchema)` to create a new message.
  */
 export const SessionPersistence_CookieSchema: GenMessage<SessionPersistence_Cookie> = /*@__PURE__*/
-  messageDesc(file_weft_extensions, 4, 0);
+  messageDesc(file_weft_extensions, 5, 0);
 
 /**
  * @generated from message weft.v1.SessionPersistence.Header
@@ -239,7 +317,7 @@ export type SessionPersistence_Header = Message<"weft.v1.SessionPersistence.Head
  * Use `create(SessionPersistence_HeaderSchema)` to create a new message.
  */
 export const SessionPersistence_HeaderSchema: GenMessage<SessionPersistence_Header> = /*@__PURE__*/
-  messageDesc(file_weft_extensions, 4, 1);
+  messageDesc(file_weft_extensions, 5, 1);
 
 /**
  * How many retries there may be beside first tries.
@@ -268,7 +346,7 @@ export type RetryBudget = Message<"weft.v1.RetryBudget"> & {
  * Use `create(RetryBudgetSchema)` to create a new message.
  */
 export const RetryBudgetSchema: GenMessage<RetryBudget> = /*@__PURE__*/
-  messageDesc(file_weft_extensions, 5);
+  messageDesc(file_weft_extensions, 6);
 
 /**
  * kgateway Backend, `static`.
@@ -287,7 +365,7 @@ export type StaticHosts = Message<"weft.v1.StaticHosts"> & {
  * Use `create(StaticHostsSchema)` to create a new message.
  */
 export const StaticHostsSchema: GenMessage<StaticHosts> = /*@__PURE__*/
-  messageDesc(file_weft_extensions, 6);
+  messageDesc(file_weft_extensions, 7);
 
 /**
  * @generated from message weft.v1.StaticHosts.Host
@@ -311,7 +389,7 @@ export type StaticHosts_Host = Message<"weft.v1.StaticHosts.Host"> & {
  * Use `create(StaticHosts_HostSchema)` to create a new message.
  */
 export const StaticHosts_HostSchema: GenMessage<StaticHosts_Host> = /*@__PURE__*/
-  messageDesc(file_weft_extensions, 6, 0);
+  messageDesc(file_weft_extensions, 7, 0);
 
 /**
  * kgateway Backend, `aws.lambda`. The keys are secrets: this message is only sent to sidecars that need it.
@@ -377,7 +455,7 @@ export type LambdaFunction = Message<"weft.v1.LambdaFunction"> & {
  * Use `create(LambdaFunctionSchema)` to create a new message.
  */
 export const LambdaFunctionSchema: GenMessage<LambdaFunction> = /*@__PURE__*/
-  messageDesc(file_weft_extensions, 7);
+  messageDesc(file_weft_extensions, 8);
 
 /**
  * What a signed token (JWT, RFC 7519) of a request has to be. A part that cannot be read admits nobody.
@@ -473,7 +551,7 @@ export type TokenRule = Message<"weft.v1.TokenRule"> & {
  * Use `create(TokenRuleSchema)` to create a new message.
  */
 export const TokenRuleSchema: GenMessage<TokenRule> = /*@__PURE__*/
-  messageDesc(file_weft_extensions, 8);
+  messageDesc(file_weft_extensions, 9);
 
 /**
  * @generated from message weft.v1.TokenRule.Claim
@@ -497,7 +575,7 @@ export type TokenRule_Claim = Message<"weft.v1.TokenRule.Claim"> & {
  * Use `create(TokenRule_ClaimSchema)` to create a new message.
  */
 export const TokenRule_ClaimSchema: GenMessage<TokenRule_Claim> = /*@__PURE__*/
-  messageDesc(file_weft_extensions, 8, 0);
+  messageDesc(file_weft_extensions, 9, 0);
 
 /**
  * Gateway API GRPCMethodMatch. Of each pair at most one is set, none is any; a regular expression spans the whole name.
@@ -531,5 +609,5 @@ export type RpcMatch = Message<"weft.v1.RpcMatch"> & {
  * Use `create(RpcMatchSchema)` to create a new message.
  */
 export const RpcMatchSchema: GenMessage<RpcMatch> = /*@__PURE__*/
-  messageDesc(file_weft_extensions, 9);
+  messageDesc(file_weft_extensions, 10);
 
