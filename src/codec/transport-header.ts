@@ -1,14 +1,9 @@
 /**
  * What a proxy writes first inside a mesh TLS connection to another proxy's inbound port: which port, host and protocol
- * the bytes that follow are meant for. The ASCII preface, a 4-byte length, and one protobuf message.
+ * the bytes that follow are meant for. The ASCII preface, a 4-byte length, and one protobuf message, `proto/linkerd/transport_header.proto`.
+ * It is read field by field: a worker needs no other message, and all of protobuf with its descriptors takes 4 MiB in each.
  */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import {
-  type Header,
-  HeaderSchema,
-  type SessionProtocol,
-  SessionProtocolSchema,
-} from "../core/wire/gen/linkerd/transport_header_pb.ts";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { hostLower } from "./byte-class.ts";
 
 type TransportProtocol = "http1" | "http2" | "none";
@@ -38,19 +33,18 @@ const lengthBytes = 4;
 const maxNameBytes = 255;
 const more: TransportHeader = { state: "more" };
 
-const sessionProtocols: Readonly<Record<TransportProtocol, SessionProtocol | undefined>> = {
-  http1: create(SessionProtocolSchema, { kind: { case: "http1", value: {} } }),
-  http2: create(SessionProtocolSchema, { kind: { case: "http2", value: {} } }),
-  none: undefined,
-};
+/** Numbers of the fields of `Header`. */
+const headerFields = { port: 1, name: 2, sessionProtocol: 3 } as const;
+
+/** Numbers of the fields of `SessionProtocol`. What they hold is an empty message. */
+const sessionProtocols = { http1: 1, http2: 2 } as const;
 
 export function writeTransportHeader(target: TransportTarget): Buffer {
   const { port, name } = target;
   if (!isPort(port)) throw new Error(`Name a port from 1 to 65535, not '${port}'`);
   if (!isName(name))
     throw new Error(`Name a host of at most ${maxNameBytes} letters, not '${name}'`);
-  const sessionProtocol = sessionProtocols[target.protocol];
-  const message = toBinary(HeaderSchema, create(HeaderSchema, { port, name, sessionProtocol }));
+  const message = encode(target);
   const length = Buffer.alloc(lengthBytes);
   length.writeUInt32BE(message.length);
   return Buffer.concat([preface, length, message]);
@@ -73,22 +67,63 @@ export function parseTransportHeader(bytes: Buffer, start: number, end: number):
 }
 
 function readMessage(message: Buffer, end: number): TransportHeader {
-  const header = decode(message);
-  if (header === undefined) return invalid("Send a header that protobuf can decode");
-  const { port, name } = header;
+  const target = decode(message);
+  if (target === undefined) return invalid("Send a header that protobuf can decode");
+  const { port, name, protocol } = target;
   if (!isPort(port)) return invalid(`Name a port from 1 to 65535, not ${port}`);
   if (!isName(name)) return invalid(`Name a host of letters, digits, '-', '.', '_' and '~'`);
-  const protocol = header.sessionProtocol?.kind.case ?? "none";
   return { state: "header", end, port, name: name.toLowerCase(), protocol };
 }
 
+function encode({ port, name, protocol }: TransportTarget): Uint8Array {
+  const writer = new BinaryWriter();
+  writer.tag(headerFields.port, WireType.Varint).int32(port);
+  if (name !== "") writer.tag(headerFields.name, WireType.LengthDelimited).string(name);
+  if (protocol !== "none") {
+    writer.tag(headerFields.sessionProtocol, WireType.LengthDelimited).fork();
+    writer.tag(sessionProtocols[protocol], WireType.LengthDelimited).bytes(new Uint8Array());
+    writer.join();
+  }
+  return writer.finish();
+}
+
 /** The library throws on bytes that are no message; for us those are an expected failure of the peer. */
-function decode(message: Buffer): Header | undefined {
+function decode(message: Buffer): TransportTarget | undefined {
   try {
-    return fromBinary(HeaderSchema, message);
+    return readHeader(new BinaryReader(message));
   } catch {
     return undefined;
   }
+}
+
+/** What is left out has its default; what is unknown, or of another type, is passed over. */
+function readHeader(reader: BinaryReader): TransportTarget {
+  let port = 0;
+  let name = "";
+  let protocol: TransportProtocol = "none";
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === headerFields.port && type === WireType.Varint) port = reader.int32();
+    else if (type !== WireType.LengthDelimited) reader.skip(type, field);
+    else if (field === headerFields.name) name = reader.string(true);
+    else if (field === headerFields.sessionProtocol) {
+      protocol = readProtocol(new BinaryReader(reader.bytes())) ?? protocol;
+    } else reader.skip(type, field);
+  }
+  return { port, name, protocol };
+}
+
+/** The last one counts (protobuf, "oneof"). Undefined: none that is known. */
+function readProtocol(reader: BinaryReader): TransportProtocol | undefined {
+  let protocol: TransportProtocol | undefined;
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    reader.skip(type, field);
+    if (type !== WireType.LengthDelimited) continue;
+    if (field === sessionProtocols.http1) protocol = "http1";
+    else if (field === sessionProtocols.http2) protocol = "http2";
+  }
+  return protocol;
 }
 
 function invalid(reason: string): TransportHeader {

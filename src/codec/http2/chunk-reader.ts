@@ -40,6 +40,15 @@ export class ChunkReader {
     this.#trailers = trailers;
   }
 
+  /** For the next body. */
+  reset(): void {
+    this.dataLeft = 0;
+    this.#step = Step.size;
+    this.#size = 0;
+    this.#digits = 0;
+    this.#section = noBytes;
+  }
+
   get isDone(): boolean {
     return this.#step === Step.done;
   }

@@ -1,6 +1,6 @@
 /**
  * An HTTP/1.1 message, as the data plane writes it, onto a stream: its head becomes HEADERS, its content DATA, its trailers
- * HEADERS again (RFC 9113 §8). One object serves one stream.
+ * HEADERS again (RFC 9113 §8). One object serves one stream after the other.
  */
 import { spells } from "../byte-class.ts";
 import { Fields, Known } from "../header-list.ts";
@@ -10,6 +10,7 @@ import type { MessageHead } from "../message-head.ts";
 import { ChunkReader } from "./chunk-reader.ts";
 import { Pseudo } from "./header-block.ts";
 import type { HpackEncoder } from "./hpack-encode.ts";
+import type { SentHead } from "./sent-heads.ts";
 import type { Http2Session } from "./session.ts";
 import type { Http2Stream } from "./stream.ts";
 
@@ -50,9 +51,9 @@ export class H2FromHttp1 {
   /** Of a request: what `Http1FromH2.response` has to know, and the protocol that the upgrade asks for, or empty. */
   method = "";
   protocol = "";
-  readonly #session: Http2Session;
-  readonly #stream: Http2Stream;
-  readonly #sent: Sent;
+  #session: Http2Session;
+  #stream: Http2Stream;
+  #sent: Sent;
   readonly #readers: MessageReaders;
   #chunks: ChunkReader | undefined;
   /** A head that arrives in pieces. */
@@ -66,6 +67,22 @@ export class H2FromHttp1 {
     this.#stream = stream;
     this.#sent = sent;
     this.#readers = readers;
+  }
+
+  /** Leaves the stream for another one. */
+  begin(session: Http2Session, stream: Http2Stream, sent: Sent): void {
+    this.#session = session;
+    this.#stream = stream;
+    this.#sent = sent;
+    this.isDone = false;
+    this.webSocketKey = "";
+    this.method = "";
+    this.protocol = "";
+    this.#held = noBytes;
+    this.#inHead = true;
+    this.#kind = BodyKind.none;
+    this.#left = 0;
+    this.#chunks?.reset();
   }
 
   /**
@@ -99,6 +116,47 @@ export class H2FromHttp1 {
   }
 
   #takeHead(bytes: Buffer, start: number, end: number): number {
+    const known = this.#knownHead(bytes, start, end);
+    if (known === undefined) return this.#readHead(bytes, start, end);
+    this.method = known.method;
+    if (known.method === "HEAD") this.#stream.isAnsweredEmpty = true;
+    this.#kind = known.bodyKind;
+    this.#headIsOver(known.contentLength);
+    this.#session.repeatHead(this.#stream, known.section, this.isDone);
+    return start + known.text.length;
+  }
+
+  /** Only of heads that say the same whatever was asked: how they are written and what follows is then known too. */
+  #knownHead(bytes: Buffer, start: number, end: number): SentHead | undefined {
+    if (this.#held.length > 0 || !this.#isPlain) return undefined;
+    const session = this.#session;
+    return session.sentHeads.find(bytes, start, end, session.headEdition);
+  }
+
+  /** Neither the request, nor what it asked for, gives the head a meaning that is not in its text. */
+  get #isPlain(): boolean {
+    const sent = this.#sent;
+    if (sent.kind === "request") return true;
+    return !sent.isUpgrade && sent.method !== "HEAD" && sent.method !== "CONNECT";
+  }
+
+  #keep(head: MessageHead): void {
+    const { sentHeads, headEdition } = this.#session;
+    if (!this.#isPlain || head.upgrade || this.method === "CONNECT") return;
+    if (!sentHeads.mayKeep(head.end - head.start)) return;
+    const section = this.#session.repeatableHead;
+    if (section === undefined) return;
+    sentHeads.keep({
+      text: Buffer.from(head.bytes.subarray(head.start, head.end)),
+      section,
+      edition: headEdition,
+      method: this.method,
+      bodyKind: this.#kind,
+      contentLength: head.contentLength,
+    });
+  }
+
+  #readHead(bytes: Buffer, start: number, end: number): number {
     const before = this.#held.length;
     const isHeld = before > 0;
     const all = isHeld ? Buffer.concat([this.#held, bytes.subarray(start, end)]) : bytes;
@@ -193,10 +251,15 @@ export class H2FromHttp1 {
 
   #end(head: MessageHead, encoder: HpackEncoder): void {
     sendFields(head.fields, encoder);
-    this.#inHead = false;
-    this.#left = head.contentLength;
-    this.isDone = this.#kind === BodyKind.none;
+    this.#headIsOver(head.contentLength);
     this.#session.endHead(this.#stream, this.isDone);
+    this.#keep(head);
+  }
+
+  #headIsOver(contentLength: number): void {
+    this.#inHead = false;
+    this.#left = contentLength;
+    this.isDone = this.#kind === BodyKind.none;
   }
 
   #takeChunks(bytes: Buffer, start: number, end: number): number {

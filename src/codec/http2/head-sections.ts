@@ -4,7 +4,7 @@
  */
 import { maxHeadBytes } from "../http1-head.ts";
 import { Flag, Frame, frameHeadBytes, maxFrameBytes, writeFrameHead } from "./frames.ts";
-import { type HeaderBlock, maxBlockBytes } from "./header-block.ts";
+import { copyBytes, type HeaderBlock, maxBlockBytes } from "./header-block.ts";
 import { Decoded, HpackDecoder } from "./hpack-decode.ts";
 import { blockRoom, HpackEncoder } from "./hpack-encode.ts";
 import type { OutBuffer } from "./out-buffer.ts";
@@ -12,6 +12,9 @@ import type { SensitiveNames } from "./sensitive-names.ts";
 
 /** What `add` answers. */
 export const Section = { more: 0, whole: 1, flood: 2, wrong: 3, bomb: 4, badPadding: 5 } as const;
+
+/** Of a section that is kept to be sent again. What repeats is mostly references of one byte each. */
+const maxRepeatableBytes = 512;
 
 const noBytes: Buffer = Buffer.alloc(0);
 
@@ -27,6 +30,9 @@ export class HeadSections {
   #parts: Buffer = noBytes;
   #length = 0;
   #continuations = 0;
+  /** Of the encoder before the section that was written last, and where that section lies. */
+  #editionBefore = 0;
+  #writtenAt = 0;
 
   constructor(
     decoding: { readonly block: HeaderBlock; readonly sensitive: SensitiveNames },
@@ -38,6 +44,16 @@ export class HeadSections {
     this.#encoder = new HpackEncoder(sensitive);
     this.#out = out;
     this.#maxContinuations = maxContinuations;
+  }
+
+  /** The section that was whole last. */
+  get block(): HeaderBlock {
+    return this.#decoder.block;
+  }
+
+  /** That section is good as this (`Good`); the next that has the same bytes is known to be as well. */
+  keep(goodAs: number): void {
+    this.#decoder.keep(goodAs);
   }
 
   /** Takes the payload of a HEADERS frame. */
@@ -99,7 +115,9 @@ export class HeadSections {
     const out = this.#out;
     const room = blockRoom(octets, fields);
     out.reserve(room + frameHeadBytes * (2 + Math.ceil(room / maxFrameBytes)));
-    this.#encoder.begin(out.bytes, out.end + frameHeadBytes);
+    this.#editionBefore = this.#encoder.edition;
+    this.#writtenAt = out.end + frameHeadBytes;
+    this.#encoder.begin(out.bytes, this.#writtenAt);
     return this.#encoder;
   }
 
@@ -122,6 +140,30 @@ export class HeadSections {
     flags |= Flag.endHeaders;
     writeFrameHead(bytes, start - frameHeadBytes, end - start, type, flags, stream);
     out.end = end;
+  }
+
+  /** While this is the same, `repeatable` sections may be sent again. */
+  get edition(): number {
+    return this.#encoder.edition;
+  }
+
+  /** A copy of the section that was finished last, if it changed nothing: sent again it will mean the same. */
+  get repeatable(): Buffer | undefined {
+    const { bytes, end } = this.#out;
+    if (this.edition !== this.#editionBefore || end - this.#writtenAt > maxRepeatableBytes) {
+      return undefined;
+    }
+    return Buffer.from(bytes.subarray(this.#writtenAt, end));
+  }
+
+  /** Sends such a section. */
+  repeat(stream: number, section: Buffer, endsStream: boolean): void {
+    const out = this.#out;
+    const { length } = section;
+    out.reserve(frameHeadBytes + length);
+    const flags = Flag.endHeaders | (endsStream ? Flag.endStream : 0);
+    const at = writeFrameHead(out.bytes, out.end, length, Frame.headers, flags, stream);
+    out.end = copyBytes(section, 0, length, out.bytes, at);
   }
 }
 

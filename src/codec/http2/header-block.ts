@@ -1,10 +1,12 @@
 /**
  * The decoded fields of one header section. They lie in one buffer in the form of HTTP/1.1 lines, `name: value` and CR LF,
  * so that a head can be handed on as HTTP/1.1 by copying whole runs. A worker has one block for all of its sessions:
- * what it holds is valid until the next section is decoded.
+ * what it holds is valid until the next section is decoded. What comes again and again has a block of its own
+ * (`kept-blocks.ts`), which nobody changes.
  */
 import { Byte } from "../byte-class.ts";
 import { maxFields } from "../header-list.ts";
+import { BodyKind } from "../http1-body.ts";
 import { WordTable } from "../word-table.ts";
 
 /**
@@ -24,6 +26,8 @@ const maxPseudoFields = 12;
 
 /** Up to here a loop is faster than calling into the engine (`benchmarks/codec/write-head.ts`). */
 const shortBytes = 24;
+
+const noBytes: Buffer = Buffer.alloc(0);
 
 /** The numbers of pseudo-fields. Those of regular fields are `Known` of `header-list.ts`, 0 for the others. */
 export const Pseudo = {
@@ -50,15 +54,18 @@ export function pseudoId(bytes: Uint8Array, start: number, end: number): number 
   return id === 0 ? Pseudo.other : Pseudo.other + id;
 }
 
+/** What a section was found to be (`header-rules.ts`). */
+export const Good = { unknown: 0, request: 1, response: 2, trailers: 3 } as const;
+
 export class HeaderBlock {
-  readonly bytes: Buffer = Buffer.allocUnsafeSlow(arenaBytes);
+  readonly bytes: Buffer;
   /** Where the next line begins. */
   length = 0;
   count = 0;
   /** nameStart, nameEnd, valueStart, valueEnd of each field. */
-  readonly spans: Int32Array = new Int32Array(4 * (maxFields + maxPseudoFields));
+  readonly spans: Int32Array;
   /** `Pseudo` or `Known` number of each field. */
-  readonly ids: Uint8Array = new Uint8Array(maxFields + maxPseudoFields);
+  readonly ids: Uint8Array;
   /** RFC 9113 §6.5.2: octets of names and values and 32 for each field. */
   listBytes = 0;
   /** A name or a value has bytes that it may not have (RFC 9113 §8.2.1). */
@@ -81,6 +88,19 @@ export class HeaderBlock {
   contentLength = -1;
   /** Of a response. */
   status = 0;
+
+  /** Of a block that is kept (`kept-blocks.ts`), `Good.unknown` of others: as what its section was found to be good. */
+  goodAs: number = Good.unknown;
+  /** Of a block that is kept: its head in HTTP/1.1, or empty, for a message with content or without, and how that is framed. */
+  http1: Buffer = noBytes;
+  http1IsAll = false;
+  http1Kind: BodyKind = BodyKind.none;
+
+  constructor(room: number = arenaBytes, fields: number = maxFields + maxPseudoFields) {
+    this.bytes = Buffer.allocUnsafeSlow(room);
+    this.spans = new Int32Array(4 * fields);
+    this.ids = new Uint8Array(fields);
+  }
 
   reset(): void {
     this.length = 0;
@@ -126,6 +146,44 @@ export class HeaderBlock {
     this.ids[this.count++] = id;
     this.length = valueEnd + 2;
   }
+}
+
+/** A copy of a block that was found good, in as much room as it needs. */
+export function keptCopy(block: HeaderBlock, goodAs: number): HeaderBlock {
+  const copy = new HeaderBlock(block.length, block.count);
+  block.bytes.copy(copy.bytes, 0, 0, block.length);
+  copy.spans.set(block.spans.subarray(0, 4 * block.count));
+  copy.ids.set(block.ids.subarray(0, block.count));
+  copy.length = block.length;
+  copy.count = block.count;
+  copy.listBytes = block.listBytes;
+  copy.method = block.method;
+  copy.path = block.path;
+  copy.scheme = block.scheme;
+  copy.authority = block.authority;
+  copy.protocol = block.protocol;
+  copy.firstRegular = block.firstRegular;
+  copy.host = block.host;
+  copy.cookies = block.cookies;
+  copy.contentLength = block.contentLength;
+  copy.status = block.status;
+  copy.goodAs = goodAs;
+  return copy;
+}
+
+/** The method of a request; no string is made for the usual ones. */
+export function methodOf(block: HeaderBlock): string {
+  const { bytes, spans, method } = block;
+  const start = spans[4 * method + 2] as number;
+  const end = spans[4 * method + 3] as number;
+  if (isText(bytes, start, end, "GET")) return "GET";
+  return isText(bytes, start, end, "POST") ? "POST" : block.value(method);
+}
+
+function isText(bytes: Buffer, start: number, end: number, text: string): boolean {
+  if (end - start !== text.length) return false;
+  for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false;
+  return true;
 }
 
 /** Copies `from[start, end)` to `to` from `at` on. Answers the position after it. */

@@ -5,8 +5,9 @@
 import { Byte, tokenLower, valueByte } from "../byte-class.ts";
 import { knownTable } from "../header-list.ts";
 import { DynamicTable, maxTableBytes } from "./dynamic-table.ts";
-import { copyBytes, type HeaderBlock, maxBlockBytes, pseudoId } from "./header-block.ts";
+import { copyBytes, type HeaderBlock, keptCopy, maxBlockBytes, pseudoId } from "./header-block.ts";
 import { decodeHuffman } from "./huffman.ts";
+import { KeptBlocks } from "./kept-blocks.ts";
 import type { SensitiveNames } from "./sensitive-names.ts";
 import { staticBytes, staticCount, staticIds, staticSpans } from "./static-table.ts";
 
@@ -26,10 +27,18 @@ const maxInteger: number = 1 << 24;
 const wrongEntry = 0x100;
 
 export class HpackDecoder {
+  /** What was decoded last: the block that all share, or one that is kept. */
+  block: HeaderBlock;
   readonly #block: HeaderBlock;
   readonly #sensitive: SensitiveNames;
   readonly #maxListBytes: number;
   readonly #table: DynamicTable = new DynamicTable();
+  readonly #kept: KeptBlocks = new KeptBlocks();
+  /** Counts the changes of the table. */
+  #edition = 0;
+  /** Of the table before the section that was decoded last. */
+  #editionBefore = 0;
+  #start = 0;
   #bytes: Buffer = staticBytes;
   #at = 0;
   #end = 0;
@@ -38,6 +47,7 @@ export class HpackDecoder {
   #listBytes = 0;
 
   constructor(block: HeaderBlock, sensitive: SensitiveNames, maxListBytes: number) {
+    this.block = block;
     this.#block = block;
     this.#sensitive = sensitive;
     this.#maxListBytes = maxListBytes;
@@ -46,6 +56,11 @@ export class HpackDecoder {
   /** Decodes the whole block in `bytes[start, end)`, `maxBlockBytes` at most. All but `ok` is the connection's end. */
   decode(bytes: Buffer, start: number, end: number): number {
     if (end - start > maxBlockBytes) throw new Error(`Decode at most ${maxBlockBytes} bytes`);
+    const kept = this.#kept.find(bytes, start, end, this.#edition);
+    this.block = kept ?? this.#block;
+    if (kept !== undefined) return Decoded.ok;
+    this.#editionBefore = this.#edition;
+    this.#start = start;
     this.#bytes = bytes;
     this.#at = start;
     this.#end = end;
@@ -66,11 +81,20 @@ export class HpackDecoder {
     return Decoded.ok;
   }
 
+  /** What was decoded last is good: it need not be decoded and judged again while it says the same. */
+  keep(goodAs: number): void {
+    if (this.block !== this.#block || this.#edition !== this.#editionBefore) return;
+    if (!this.#kept.mayKeep(this.block)) return;
+    const copy = keptCopy(this.block, goodAs);
+    this.#kept.keep(this.#bytes, this.#start, this.#end, this.#edition, copy);
+  }
+
   /** RFC 7541 §6.3, at the start of a block only (§4.2). */
   #resize(): boolean {
     const capacity = this.#integer(5);
     if (capacity < 0 || capacity > maxTableBytes) return false;
     this.#table.resize(capacity);
+    this.#edition++;
     return true;
   }
 
@@ -191,6 +215,7 @@ export class HpackDecoder {
     const valueStart = nameEnd + 2;
     const note = this.#judge(index, nameEnd, valueStart + valueLength);
     if (form >= 0x40) {
+      this.#edition++;
       const to = this.#table.add(nameLength, valueLength, note);
       if (to >= 0) {
         const { bytes } = this.#table;

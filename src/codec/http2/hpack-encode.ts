@@ -46,6 +46,8 @@ export function blockRoom(octets: number, fields: number): number {
 export class HpackEncoder {
   /** Where the next byte goes; the block's end when all fields are written. */
   at = 0;
+  /** Counts the changes of the table: what a block refers to holds while it is the same. */
+  #changes = 0;
   #out: Buffer = scratch;
   readonly #sensitive: SensitiveNames;
   readonly #table: DynamicTable = new DynamicTable();
@@ -67,11 +69,17 @@ export class HpackEncoder {
     this.#sensitive = sensitive;
   }
 
+  /** While this is the same a head becomes the same bytes, but for fields that are added to the table now. */
+  get edition(): number {
+    return this.#changes + this.#sensitive.learned;
+  }
+
   /** What the peer lets the table be (SETTINGS_HEADER_TABLE_SIZE). It is told at the start of the next block. */
   resize(allowed: number): void {
     const capacity = Math.min(allowed, maxTableBytes);
     if (capacity === this.#table.capacity) return;
     this.#table.resize(capacity);
+    this.#changes++;
     this.#smallest = this.#smallest < 0 ? capacity : Math.min(this.#smallest, capacity);
   }
 
@@ -80,6 +88,7 @@ export class HpackEncoder {
     this.#out = out;
     this.at = at;
     if (this.#smallest < 0) return;
+    this.#changes++;
     // RFC 7541 §4.2: the smallest size in between, then the last one.
     const { capacity } = this.#table;
     if (this.#smallest < capacity) this.#integer(this.#smallest, 5, 0x20);
@@ -197,6 +206,7 @@ export class HpackEncoder {
   #remember(hash: number, bytes: Buffer, start: number, end: number): void {
     const table = this.#table;
     const nameLength = this.#nameEnd - this.#nameStart;
+    this.#changes++;
     const to = table.add(nameLength, end - start, hash >>> 0);
     if (to < 0) return;
     copyName(this.#name, this.#nameStart, this.#nameEnd, table.bytes, to);

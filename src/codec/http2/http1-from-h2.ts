@@ -1,11 +1,12 @@
 /**
  * What comes on a stream, as an HTTP/1.1 message (RFC 9113 §8, RFC 9112): so one data plane serves both protocols. One
- * object serves one stream. Everything is written to the caller's buffer, which has the room that is asked for.
+ * object serves one stream after the other. Everything is written to the caller's buffer, which has the room that is asked
+ * for.
  */
 import { Byte } from "../byte-class.ts";
 import { Known } from "../header-list.ts";
 import { BodyKind } from "../http1-body.ts";
-import { copyBytes, type HeaderBlock } from "./header-block.ts";
+import { copyBytes, Good, type HeaderBlock } from "./header-block.ts";
 
 /** The lines that are added to a head: start line, Host, framing, and those of an upgrade with its key. */
 const addedBytes = 256;
@@ -14,7 +15,11 @@ const addedBytes = 256;
 export const chunkOverhead = 12;
 
 /** The last chunk and the empty line behind it. */
-export const endBytes = 5;
+const lastChunk: Buffer = Buffer.from("0\r\n\r\n", "latin1");
+
+const noBytes: Buffer = Buffer.alloc(0);
+
+const lowerA = 0x61;
 
 /** The protocol that an extended CONNECT asked for, and the field in which the other side proves it (RFC 6455 §4). */
 export type Upgrade = {
@@ -33,6 +38,11 @@ export function headRoom(block: HeaderBlock): number {
   return block.length + again + addedBytes;
 }
 
+/** The room for trailers behind the content. */
+export function trailersRoom(block: HeaderBlock): number {
+  return block.length + lastChunk.length;
+}
+
 export class Http1FromH2 {
   #kind: BodyKind = BodyKind.none;
 
@@ -42,6 +52,7 @@ export class Http1FromH2 {
    */
   // biome-ignore lint/complexity/useMaxParams: an options object would be made for every head.
   request(block: HeaderBlock, isAll: boolean, key: string, out: Buffer, start: number): number {
+    if (isKept(block, isAll)) return this.#again(block, out, start);
     const isConnect = block.path < 0;
     let at = start;
     if (block.protocol >= 0) at = write(out, at, "GET ");
@@ -57,7 +68,23 @@ export class Http1FromH2 {
     if (isConnect || block.protocol >= 0) this.#kind = BodyKind.close;
     else if (isAll) this.#kind = BodyKind.none;
     else this.#kind = block.contentLength < 0 ? BodyKind.chunked : BodyKind.length;
-    return this.#endHead(block, out, at);
+    const end = this.#endHead(block, out, at);
+    if (this.#kind !== BodyKind.close) this.#keep(block, isAll, out, start, end);
+    return end;
+  }
+
+  #again(block: HeaderBlock, out: Buffer, at: number): number {
+    this.#kind = block.http1Kind;
+    return copyBytes(block.http1, 0, block.http1.length, out, at);
+  }
+
+  /** The head that was written depends on nothing but the block and `isAll`. */
+  // biome-ignore lint/complexity/useMaxParams: an options object would be made for every head.
+  #keep(block: HeaderBlock, isAll: boolean, out: Buffer, start: number, end: number): void {
+    if (block.goodAs === Good.unknown) return;
+    block.http1 = Buffer.from(out.subarray(start, end));
+    block.http1IsAll = isAll;
+    block.http1Kind = this.#kind;
   }
 
   /**
@@ -74,6 +101,8 @@ export class Http1FromH2 {
   ): number {
     const { status } = block;
     const { method, upgrade } = request;
+    const isPlain = upgrade === undefined && method !== "HEAD" && method !== "CONNECT";
+    if (isPlain && isKept(block, isAll)) return this.#again(block, out, start);
     const isGood = status >= 200 && status < 300;
     this.#kind = BodyKind.none;
     if (upgrade !== undefined && isGood) {
@@ -90,7 +119,9 @@ export class Http1FromH2 {
     } else if (!isEmpty) {
       this.#kind = block.contentLength < 0 ? BodyKind.chunked : BodyKind.length;
     }
-    return this.#endHead(block, out, at);
+    const end = this.#endHead(block, out, at);
+    if (isPlain) this.#keep(block, isAll, out, start, end);
+    return end;
   }
 
   /** Whether content is passed on as it is, so that the caller need not copy it through `data`. */
@@ -102,18 +133,18 @@ export class Http1FromH2 {
   // biome-ignore lint/complexity/useMaxParams: an options object would be made for every piece of a body.
   data(bytes: Buffer, start: number, end: number, out: Buffer, to: number): number {
     if (this.#kind !== BodyKind.chunked) return copyBytes(bytes, start, end, out, to);
-    const at = write(out, to, `${(end - start).toString(16)}\r\n`);
-    return write(out, copyBytes(bytes, start, end, out, at), "\r\n");
+    const from = writeLineEnd(out, writeHex(out, to, end - start));
+    return writeLineEnd(out, copyBytes(bytes, start, end, out, from));
   }
 
-  /** Writes the end of the content: `endBytes` at most, none where the framing needs none. */
-  end(out: Buffer, at: number): number {
-    return this.#kind === BodyKind.chunked ? write(out, at, "0\r\n\r\n") : at;
+  /** The end of the content, empty where the framing needs none or it was written. Nobody changes these bytes. */
+  get end(): Buffer {
+    return this.#kind === BodyKind.chunked ? lastChunk : noBytes;
   }
 
   /**
-   * Writes the end with trailers, for which `block.length + endBytes` is room. Where HTTP/1.1 has no place for trailers,
-   * behind content of a length told before, they are left out (RFC 9110 §6.5.1).
+   * Writes the end with trailers, for which `trailersRoom` is room. Where HTTP/1.1 has no place for trailers, behind content
+   * of a length told before, they are left out (RFC 9110 §6.5.1).
    */
   trailers(block: HeaderBlock, out: Buffer, start: number): number {
     if (this.#kind !== BodyKind.chunked) return start;
@@ -142,10 +173,12 @@ export class Http1FromH2 {
     at = copyBytes(block.bytes, from, block.length, out, at);
     if (block.cookies > 1) at = writeCookies(block, out, at);
     if (this.#kind === BodyKind.chunked) at = write(out, at, "transfer-encoding: chunked\r\n");
-    out[at] = Byte.cr;
-    out[at + 1] = Byte.lf;
-    return at + 2;
+    return writeLineEnd(out, at);
   }
+}
+
+function isKept({ http1, http1IsAll }: HeaderBlock, isAll: boolean): boolean {
+  return http1.length > 0 && http1IsAll === isAll;
 }
 
 /** RFC 9113 §8.2.3. */
@@ -174,6 +207,25 @@ function statusLine(status: number): string {
 function copyValue(block: HeaderBlock, i: number, out: Buffer, at: number): number {
   const { spans } = block;
   return copyBytes(block.bytes, spans[4 * i + 2] as number, spans[4 * i + 3] as number, out, at);
+}
+
+/** The size of a chunk. */
+function writeHex(out: Buffer, start: number, value: number): number {
+  let digits = 1;
+  for (let rest = value >>> 4; rest > 0; rest >>>= 4) digits++;
+  let rest = value;
+  for (let at = start + digits - 1; at >= start; at--) {
+    const digit = rest & 0xf;
+    out[at] = digit < 10 ? Byte.zero + digit : lowerA + digit - 10;
+    rest >>>= 4;
+  }
+  return start + digits;
+}
+
+function writeLineEnd(out: Buffer, at: number): number {
+  out[at] = Byte.cr;
+  out[at + 1] = Byte.lf;
+  return at + 2;
 }
 
 function write(out: Buffer, at: number, text: string): number {

@@ -12,6 +12,7 @@ import {
   writeFrameHead,
 } from "./frames.ts";
 import { Section } from "./head-sections.ts";
+import { Good } from "./header-block.ts";
 import { readRequestBlock, readResponseBlock, readTrailerBlock } from "./header-rules.ts";
 import { OwnPing, type SessionCore } from "./session-core.ts";
 import { Http2Stream, type StreamConsumer } from "./stream.ts";
@@ -255,7 +256,7 @@ export class IncomingFrames {
 
   #request(): boolean {
     const core = this.#core;
-    const { block } = core;
+    const { block } = core.sections;
     const id = this.#id;
     // RFC 9113 §6.8: beyond what the last GOAWAY named; the peer knows that it is not taken.
     if (id > core.lastTakenId) return true;
@@ -270,7 +271,10 @@ export class IncomingFrames {
     stream.sendWindow = core.peer.initialWindow;
     core.streams.set(id, stream);
     if (block.isTooLarge) return this.#refuseLarge(stream);
-    if (!readRequestBlock(block)) return this.#malformed(stream);
+    if (block.goodAs !== Good.request) {
+      if (!readRequestBlock(block)) return this.#malformed(stream);
+      core.sections.keep(Good.request);
+    }
     stream.hasHead = true;
     stream.expectedBytes = block.contentLength;
     core.owner.onStream(stream);
@@ -303,11 +307,14 @@ export class IncomingFrames {
 
   #response(stream: Http2Stream): boolean {
     const core = this.#core;
-    const { block } = core;
+    const { block } = core.sections;
     if (block.isTooLarge) return this.#refuseLarge(stream);
-    const isGood = readResponseBlock(block);
+    if (block.goodAs !== Good.response) {
+      if (!readResponseBlock(block)) return this.#malformed(stream);
+      core.sections.keep(Good.response);
+    }
     const isFinal = block.status >= 200;
-    if (!isGood || (!isFinal && core.sections.endsStream)) return this.#malformed(stream);
+    if (!isFinal && core.sections.endsStream) return this.#malformed(stream);
     if (isFinal) {
       stream.hasHead = true;
       const isEmpty = stream.isAnsweredEmpty || block.status === 304 || block.status === 204;
@@ -319,12 +326,16 @@ export class IncomingFrames {
 
   #trailers(stream: Http2Stream): boolean {
     const core = this.#core;
-    const { block } = core;
+    const { block } = core.sections;
     if (block.isTooLarge) {
       core.counts.largeHeads++;
       return core.streamError(stream, Http2Error.enhanceYourCalm);
     }
-    if (!core.sections.endsStream || !readTrailerBlock(block)) return this.#malformed(stream);
+    if (!core.sections.endsStream) return this.#malformed(stream);
+    if (block.goodAs !== Good.trailers) {
+      if (!readTrailerBlock(block)) return this.#malformed(stream);
+      core.sections.keep(Good.trailers);
+    }
     stream.consumer.onTrailers(block);
     return this.#headEnds(stream);
   }

@@ -23,7 +23,8 @@ const alwaysSensitive: readonly string[] = [
 
 export class SensitiveNames {
   readonly #marks: Uint8Array = new Uint8Array(slots);
-  #learned = 0;
+  /** How many names peers have marked. */
+  learned = 0;
 
   constructor() {
     for (const name of alwaysSensitive) {
@@ -35,9 +36,9 @@ export class SensitiveNames {
   /** A peer marked this name. */
   learn(bytes: Uint8Array, start: number, end: number): void {
     const slot = hashName(bytes, start, end) & (slots - 1);
-    if (this.#marks[slot] === 1 || this.#learned === maxLearned) return;
+    if (this.#marks[slot] === 1 || this.learned === maxLearned) return;
     this.#marks[slot] = 1;
-    this.#learned++;
+    this.learned++;
   }
 
   /** By what `hashName` answered. */

@@ -16,6 +16,7 @@ import type { OutBuffer } from "./out-buffer.ts";
 import { Budget, type Http2Counts, type Http2Limits, newHttp2Counts } from "./protection.ts";
 import { SendQueue } from "./send-queue.ts";
 import { SensitiveNames } from "./sensitive-names.ts";
+import { SentHeads } from "./sent-heads.ts";
 import { PeerSettings } from "./settings.ts";
 import type { Http2Stream } from "./stream.ts";
 
@@ -34,7 +35,11 @@ export type SessionOwner = {
 export class Http2Shared {
   readonly block: HeaderBlock = new HeaderBlock();
   readonly sensitive: SensitiveNames = new SensitiveNames();
-  readonly counts: Http2Counts = newHttp2Counts();
+  readonly counts: Http2Counts;
+
+  constructor(counts: Http2Counts = newHttp2Counts()) {
+    this.counts = counts;
+  }
 }
 
 export type SessionOptions = {
@@ -57,11 +62,11 @@ export class SessionCore {
   readonly isServer: boolean;
   readonly limits: Http2Limits;
   readonly counts: Http2Counts;
-  readonly block: HeaderBlock;
   readonly out: OutBuffer;
   readonly owner: SessionOwner;
   readonly peer: PeerSettings;
   readonly sections: HeadSections;
+  readonly sentHeads: SentHeads = new SentHeads();
   readonly queue: SendQueue;
   readonly streams: Map<number, Http2Stream> = new Map();
   readonly budgets: {
@@ -95,7 +100,6 @@ export class SessionCore {
     this.isServer = options.role === "server";
     this.limits = limits;
     this.counts = shared.counts;
-    this.block = shared.block;
     this.out = out;
     this.owner = options.owner;
     this.peer = new PeerSettings(!this.isServer);

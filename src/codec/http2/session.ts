@@ -8,9 +8,10 @@
 import { clientPreface, Http2Error, maxStreamId } from "./frames.ts";
 import type { HpackEncoder } from "./hpack-encode.ts";
 import { IncomingFrames } from "./incoming.ts";
+import type { SentHeads } from "./sent-heads.ts";
 import { OwnPing, SessionCore, type SessionOptions } from "./session-core.ts";
 import { type PeerSettings, writeFirstFrames } from "./settings.ts";
-import { Http2Stream, type StreamConsumer } from "./stream.ts";
+import { connectionLost, Http2Stream, type StreamConsumer } from "./stream.ts";
 
 export class Http2Session {
   readonly #core: SessionCore;
@@ -63,7 +64,7 @@ export class Http2Session {
 
   /** The connection has ended: its streams end before their time. */
   close(): void {
-    this.#core.abandon(Http2Error.cancel);
+    this.#core.abandon(connectionLost);
   }
 
   /** A stream of our own, or nothing (`canOpen`). Its head has to be sent before another is opened. */
@@ -78,6 +79,11 @@ export class Http2Session {
    * and values together have at most `octets`. Ends with `endHead`, before anything else is sent.
    */
   beginHead(stream: Http2Stream, octets: number, fields: number): HpackEncoder {
+    this.#enroll(stream);
+    return this.#core.sections.start(octets, fields);
+  }
+
+  #enroll(stream: Http2Stream): void {
     const core = this.#core;
     if (stream.isClosed || stream.localEnded) throw new Error("Send heads on open streams only");
     if (stream.id === 0) {
@@ -86,11 +92,31 @@ export class Http2Session {
       stream.sendWindow = core.peer.initialWindow;
       core.streams.set(stream.id, stream);
     }
-    return core.sections.start(octets, fields);
   }
 
   endHead(stream: Http2Stream, endsStream: boolean): void {
     this.#core.sections.finish(stream.id, endsStream);
+    if (endsStream) this.#core.endLocal(stream);
+  }
+
+  /** The heads that are known by their text; `headEdition` says which of them still hold. */
+  get sentHeads(): SentHeads {
+    return this.#core.sentHeads;
+  }
+
+  get headEdition(): number {
+    return this.#core.sections.edition;
+  }
+
+  /** What `endHead` has just sent, if it may be sent again as it is. */
+  get repeatableHead(): Buffer | undefined {
+    return this.#core.sections.repeatable;
+  }
+
+  /** Sends a head again. */
+  repeatHead(stream: Http2Stream, section: Buffer, endsStream: boolean): void {
+    this.#enroll(stream);
+    this.#core.sections.repeat(stream.id, section, endsStream);
     if (endsStream) this.#core.endLocal(stream);
   }
 

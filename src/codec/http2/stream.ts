@@ -2,6 +2,9 @@
 import { defaultWindow } from "./frames.ts";
 import type { HeaderBlock } from "./header-block.ts";
 
+/** In place of a code of RST_STREAM: the connection ended without a word about its streams. No code of 32 bits is negative. */
+export const connectionLost = -1;
+
 /**
  * The blocks and bytes that a consumer is shown are valid during the call only. After `onReset` nothing more is called.
  */
@@ -16,7 +19,7 @@ export type StreamConsumer = {
   onTrailers(block: HeaderBlock): void;
   /** The peer has said everything; follows its last head, data or trailers. */
   onEnd(): void;
-  /** The stream is over before its time: the peer reset it, broke a rule, or its connection ended. */
+  /** The stream is over before its time: the peer reset it, broke a rule, or its connection ended (`connectionLost`). */
   onReset(code: number): void;
   /** `sendData` took less than it was given before; now it may be called again. */
   onWritable(): void;
