@@ -65,6 +65,15 @@ export class EnvReader {
     return this.#bad(name, text, `a whole number from ${limits.min} to ${limits.max}`, 0);
   }
 
+  /** A part of a whole, from 0 to 1, as a plain decimal. */
+  ratio(name: string, fallback: number): number {
+    const text = this.optional(name);
+    if (text === undefined) return fallback;
+    const value = /^[01](\.[0-9]{1,15})?$/.test(text) ? Number(text) : Number.NaN;
+    if (value <= 1) return value;
+    return this.#bad(name, text, 'a number from 0 to 1 such as "0.01"', 0);
+  }
+
   /** GEP-2257 (`1h30m`, `250ms`), and two forms of Linkerd's environment: whole days (`1d`) and a bare `0`. */
   durationMs(name: string, limits: Limits): number {
     const text = this.optional(name);

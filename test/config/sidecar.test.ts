@@ -62,6 +62,7 @@ test("readSidecarConfig() needs few variables and has a default for every other"
     logLevel: "info",
     decisionHeader: "errors",
     accessLog: "off",
+    tracing: undefined,
   });
 });
 
@@ -120,7 +121,8 @@ const limits: readonly (readonly [keyof SidecarConfig["limits"], string, string,
 ];
 
 test("readSidecarConfig() reads each limit from its own variable", (t) => {
-  t.is(limits.length, Object.keys(defaultLimits).length);
+  // Those of HTTP/2 have a list of their own.
+  t.is(limits.length, Object.keys(defaultLimits).length - 1);
   for (const [key, name, text, value] of limits) {
     t.deepEqual(configOf({ [name]: text }).limits, { ...defaultLimits, [key]: value });
   }
