@@ -47,8 +47,8 @@ Exit codes: 0 done, 1 failed, 64 the command line or the environment is wrong.`,
     .action(async () => {
       keepYoungSpaceSmall();
       reapOrphans();
-      const { runSidecar } = await import("./sidecar.ts");
-      finish(await runSidecar(process.env));
+      const { startSidecar } = await import("./start-sidecar.ts");
+      finish(await startSidecar(process.env));
     });
   weft
     .command("policy")
@@ -102,6 +102,9 @@ Required:
 
 A control plane on another machine is spoken to over mutual TLS, and must prove these identities:
   WEFT_POLICY_SVC_NAME, WEFT_DESTINATION_SVC_NAME, WEFT_IDENTITY_SVC_NAME
+
+Traces, over OTLP/gRPC; without a ratio only those that others begin are followed:
+  WEFT_TRACE_COLLECTOR_SVC_ADDR=otel-collector.observability:4317, WEFT_TRACE_SAMPLE_RATIO=0.01
 
 Without redirect rules (explicit mode):
   WEFT_INBOUND_FORWARDS=10.1.2.3:8080=127.0.0.1:8080    stand in front of an application port

@@ -1,12 +1,11 @@
 /** `weft sidecar`, main thread: settings → ports → workers → identity → watches → ready → a signal → drain → the end. */
 import { readFileSync } from "node:fs";
-import { availableParallelism, networkInterfaces } from "node:os";
 import type { SecureContext } from "node:tls";
-import { type Address, type Environment, formatAddress } from "../config/env.ts";
-import { readSidecarConfig, type SidecarConfig } from "../config/sidecar.ts";
-import { describeFaults } from "../core/std/result.ts";
+import { type Address, formatAddress } from "../config/env.ts";
+import type { SidecarConfig } from "../config/sidecar.ts";
+import { describeFaults, type Result } from "../core/std/result.ts";
 import { type GrpcChannel, openChannel } from "../edge/grpc/client.ts";
-import type { ChannelTls } from "../edge/grpc/mesh-credentials.ts";
+import { type ChannelTls, MeshChannelCredentials } from "../edge/grpc/mesh-credentials.ts";
 import { CredentialSlot } from "../edge/identity/credential-slot.ts";
 import { type IdentityRotation, rotateIdentity } from "../edge/identity/rotate-identity.ts";
 import { watchAnchors } from "../edge/identity/trust-anchors.ts";
@@ -16,6 +15,7 @@ import { anchorsContext } from "../edge/net/mesh-tls.ts";
 import { type Admin, startAdmin } from "../edge/process/admin.ts";
 import { writeCompiled } from "../edge/process/compile-cache.ts";
 import { awaitStop } from "../edge/process/signal.ts";
+import { collectGarbage, dropProgramPages, trimAllocator } from "../edge/process/spare-memory.ts";
 import { type Log, makeLog } from "../edge/telemetry/log.ts";
 import { parseTrustAnchors } from "../edge/x509/pem.ts";
 import { adminPages } from "../sidecar/admin.ts";
@@ -24,11 +24,13 @@ import { Discovery } from "../sidecar/discovery.ts";
 import { isLoopback } from "../sidecar/follow-hosts.ts";
 import { KeyFollower } from "../sidecar/follow-keys.ts";
 import { settleListenPorts } from "../sidecar/listen-ports.ts";
+import { endThreads, type ShardEntry, type ShardThread } from "../sidecar/shard-thread.ts";
 import { missingIn, type SidecarView } from "../sidecar/sidecar-view.ts";
+import { SpanExport } from "../sidecar/span-export.ts";
 import { every, systemSurroundings as surroundings } from "../sidecar/surroundings.ts";
 import { EndpointWatches } from "../sidecar/watch-endpoints.ts";
 import { watchInbound } from "../sidecar/watch-inbound.ts";
-import { type ShardEntry, Workers } from "../sidecar/workers.ts";
+import { Workers } from "../sidecar/workers.ts";
 import type { WorkerSettings } from "../thread/messages.ts";
 
 const name = "weft-sidecar";
@@ -36,23 +38,31 @@ const name = "weft-sidecar";
 const unusable = 64;
 const failed = 1;
 /** How exact the time of the log line "ready" is. */
-const readyPollMs = 20;
+const readyPollMs = 5;
+/** From ready on: the streams have brought their first answers, and the workers have looked twice whether they are idle. */
+const settledMs = 2_500;
 
-const dataPlane: ShardEntry = {
-  module: new URL("sidecar-worker.ts", import.meta.url).href,
-  name: "runShard",
-};
 const manifest: { readonly version: string } = JSON.parse(
   readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
 );
 
-export async function runSidecar(environment: Environment): Promise<number> {
-  const cores = availableParallelism();
-  const read = readSidecarConfig(environment, { cores, hasIpv6: hasIpv6() });
+/** What the workers run, and their threads, which load it meanwhile. */
+export type DataPlane = {
+  readonly entry: ShardEntry;
+  readonly threads: readonly ShardThread[];
+};
+
+export async function runSidecar(
+  read: Result<SidecarConfig>,
+  dataPlane: DataPlane,
+): Promise<number> {
   if (!read.ok) return invalid(describeFaults(read.faults));
   const config = read.value;
   const anchors = parseTrustAnchors(config.trustAnchors);
-  if (!anchors.ok) return invalid(`trust anchors: ${describeFaults(anchors.faults)}`);
+  if (!anchors.ok) {
+    await endThreads(dataPlane.threads);
+    return invalid(`trust anchors: ${describeFaults(anchors.faults)}`);
+  }
   const log = makeLog({ level: config.logLevel, name });
 
   // Signals count from here on: one that comes while the ports open must not end the process halfway.
@@ -60,13 +70,14 @@ export async function runSidecar(environment: Environment): Promise<number> {
   const ports = await settleListenPorts(listenAddresses(config));
   if (!ports.ok) {
     log.error("not_listening", { faults: describeFaults(ports.faults) });
+    await endThreads(dataPlane.threads);
     return failed;
   }
   const sidecar = assembleSidecar(config, {
     anchors: anchors.value,
     addresses: ports.value.addresses,
     log,
-    entry: dataPlane,
+    ...dataPlane,
   });
   const admin = await startAdmin({
     address: config.adminListen,
@@ -87,6 +98,7 @@ export async function runSidecar(environment: Environment): Promise<number> {
     log.info("ready", boundAddresses(config, ports.value.addresses, admin.value));
     // A container that is killed does not write it at its end.
     writeCompiled();
+    giveBackMemory();
   });
 
   const end = await Promise.race([stopped, gaveUp]);
@@ -102,13 +114,6 @@ export async function runSidecar(environment: Environment): Promise<number> {
 function invalid(faults: string): number {
   makeLog({ level: "info", name }).error("config_invalid", { faults });
   return unusable;
-}
-
-/** Node.js lists loopback only where it is up, which it is not for a family that was switched off. */
-function hasIpv6(): boolean {
-  return Object.values(networkInterfaces()).some((addresses = []) =>
-    addresses.some(({ address }) => address === "::1"),
-  );
 }
 
 function listenAddresses(config: SidecarConfig): readonly Address[] {
@@ -133,6 +138,7 @@ function workerSettings(config: SidecarConfig, addresses: readonly Address[]): W
     limits: config.limits,
     decisionHeader: config.decisionHeader,
     accessLog: config.accessLog,
+    ...(config.tracing === undefined ? {} : { traceSampleRatio: config.tracing.sampleRatio }),
   };
 }
 
@@ -144,18 +150,21 @@ export type SidecarParts = {
   readonly log: Log;
   /** What the workers run. */
   readonly entry: ShardEntry;
+  readonly threads?: readonly ShardThread[];
 };
 
 export type Sidecar = { readonly view: SidecarView; readonly close: () => Promise<void> };
 
 /** Puts the parts together. Streams and the first certificate are asked for at once; workers wait for `start`. */
 export function assembleSidecar(config: SidecarConfig, parts: SidecarParts): Sidecar {
-  const { anchors, addresses, log, entry } = parts;
+  const { anchors, addresses, log, entry, threads = [] } = parts;
   const settings = workerSettings(config, addresses);
   const plane = openControlPlane(config, anchors, log);
   const { policy, destination } = plane;
+  const spans = startSpanExport(config, plane, log);
   const workers = new Workers({
     entry,
+    threads,
     count: config.workers,
     settings,
     log,
@@ -164,6 +173,7 @@ export function assembleSidecar(config: SidecarConfig, parts: SidecarParts): Sid
     onPortWanted: (port) => inbound.want(port),
     onUsed: (targets) => discovery.used(targets),
     onKeysWanted: (source) => keys.want(source),
+    onSpans: (batch) => spans?.take(batch),
   });
   const told = { surroundings, publisher: workers, log };
   const keys = new KeyFollower({
@@ -201,15 +211,40 @@ export function assembleSidecar(config: SidecarConfig, parts: SidecarParts): Sid
     ports,
   );
   const services = [policy, destination];
-  const seen = { services, workers, identity, inbound, discovery, endpoints };
+  const seen = { services, workers, identity, inbound, discovery, endpoints, spans };
   return {
     view: { version: manifest.version, surroundings, ...seen },
     async close() {
       for (const one of [identity, inbound, keys, discovery, ...services, plane.identity])
         one.close();
       await workers.close();
+      await spans?.close();
     },
   };
+}
+
+/** Undefined: nothing is traced, and nothing that traces is loaded. */
+function startSpanExport(
+  { tracing }: SidecarConfig,
+  { shown }: ControlPlane,
+  log: Log,
+): SpanExport | undefined {
+  if (tracing === undefined) return undefined;
+  const { collectorName: serverName, serviceName, resource } = tracing;
+  const collector = formatAddress(tracing.collector);
+  const context = (): Promise<SecureContext> => shown.context();
+  return new SpanExport({
+    collector,
+    log,
+    timers: surroundings.timers,
+    async open(events) {
+      const { openOtlpSink } = await import("../sidecar/otlp-sink.ts");
+      const credentials =
+        serverName === undefined ? undefined : new MeshChannelCredentials({ serverName, context });
+      const { version } = manifest;
+      return openOtlpSink({ collector, credentials, serviceName, resource, version }, events);
+    },
+  });
 }
 
 type ControlPlane = {
@@ -233,20 +268,23 @@ function openControlPlane(
   const withOurs = (): Promise<SecureContext> => shown.context();
   // Who asks for a first certificate has none to show.
   const without = async (): Promise<SecureContext> => anchorsContext(trusted.join(""));
-  const open = (
-    address: Address,
+  const tlsTo = (
     serverName: string | undefined,
     context: ChannelTls["context"],
-  ): GrpcChannel =>
-    openChannel(formatAddress(address), {
-      tls: serverName === undefined ? undefined : { serverName, context },
-    });
-  const policy = open(config.policyService, serviceNames.policy, withOurs);
-  const destination = open(config.destinationService, serviceNames.destination, withOurs);
+  ): ChannelTls | undefined => (serverName === undefined ? undefined : { serverName, context });
+  // The first request of the application is not to wait until the control plane has been connected to.
+  const keptOpen = (address: Address, serverName: string | undefined): GrpcChannel =>
+    openChannel(formatAddress(address), { tls: tlsTo(serverName, withOurs), isKeptOpen: true });
+  const policy = keptOpen(config.policyService, serviceNames.policy);
+  const destination = keptOpen(config.destinationService, serviceNames.destination);
+  // Asked at the start anyway, and then seldom.
+  const identity = openChannel(formatAddress(config.identityService), {
+    tls: tlsTo(serviceNames.identity, without),
+  });
   return {
     policy: new ControlService("policy", policy, log),
     destination: new ControlService("destination", destination, log),
-    identity: open(config.identityService, serviceNames.identity, without),
+    identity,
     shown,
     trust: (newer) => {
       trusted = newer;
@@ -304,6 +342,15 @@ function whenReady(view: SidecarView, callback: () => void): () => void {
     callback();
   });
   return () => callOff();
+}
+
+/** What only the start needed. The workers give back theirs by themselves, a little earlier. */
+function giveBackMemory(): void {
+  setTimeout(() => {
+    collectGarbage();
+    trimAllocator();
+    dropProgramPages();
+  }, settledMs).unref();
 }
 
 function boundAddresses(

@@ -8,7 +8,9 @@ import { parseWorkload } from "../core/model/workload.ts";
 import { formatIp, parseIp } from "../core/std/ip.ts";
 import { describeFaults, type Result } from "../core/std/result.ts";
 import { type Address, type Environment, EnvReader, type LogLevel } from "./env.ts";
+import { defaultHttp2Settings, type Http2Settings, readHttp2Settings } from "./http2.ts";
 import { controlAddress, readTrustAnchors, serviceName } from "./mesh-identity.ts";
+import { readTracing, type TracingConfig } from "./tracing.ts";
 
 export type SidecarConfig = {
   readonly policyService: Address;
@@ -44,6 +46,8 @@ export type SidecarConfig = {
   /** Which answers carry the id of their decision. */
   readonly decisionHeader: DecisionHeader;
   readonly accessLog: AccessLogFormat;
+  /** Undefined: nothing is traced. */
+  readonly tracing: TracingConfig | undefined;
 };
 
 type DecisionHeader = "off" | "errors" | "always";
@@ -100,6 +104,7 @@ export type SidecarLimits = {
   readonly maxWaitingForEndpoint: number;
   readonly maxMirrorBytes: number;
   readonly maxMirrorBytesInAll: number;
+  readonly http2: Http2Settings;
 };
 
 /** A thread costs some 20 MiB; more threads than this serve no machine that a pod is placed on. */
@@ -163,6 +168,7 @@ export const defaultLimits: SidecarLimits = {
   maxMirrorBytes: 1_048_576,
   /** Of all copies together: a quarter of the memory that sidecars are commonly given. */
   maxMirrorBytesInAll: 67_108_864,
+  http2: defaultHttp2Settings,
 };
 
 const hourMs = 3_600_000;
@@ -222,6 +228,7 @@ export function readSidecarConfig(
     logLevel: env.logLevel("WEFT_LOG_LEVEL"),
     decisionHeader: env.choice("WEFT_DECISION_HEADER", ["off", "errors", "always"], "errors"),
     accessLog: env.choice("WEFT_ACCESS_LOG", ["off", "apache", "json"], "off"),
+    tracing: readTracing(env, workload),
   });
 }
 
@@ -280,6 +287,7 @@ function limitsOf(env: EnvReader): SidecarLimits {
     maxWaitingForEndpoint: count("WEFT_OUTBOUND_HTTP_QUEUE_CAPACITY", d.maxWaitingForEndpoint),
     maxMirrorBytes: bytes("WEFT_OUTBOUND_MIRROR_BUFFER", d.maxMirrorBytes),
     maxMirrorBytesInAll: bytes("WEFT_OUTBOUND_MIRROR_BUFFER_IN_ALL", d.maxMirrorBytesInAll),
+    http2: readHttp2Settings(env),
   });
 }
 

@@ -25,6 +25,11 @@ export class ControlService {
     return this.#lost.size === 0;
   }
 
+  /** Whether it has been there once. What it said then counts on while it is away, so there is no way back. */
+  get wasReached(): boolean {
+    return this.channel.wasConnected();
+  }
+
   streamLost(stream: object, reason: string): void {
     const before = this.connected;
     this.#lost.add(stream);

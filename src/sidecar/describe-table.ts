@@ -213,7 +213,9 @@ function describeFilter(table: OutboundTable, filter: FilterEntry): ReadableFilt
 
 function describeBackend(entry: BackendEntry | undefined): Named {
   if (entry === undefined) return { backend: "", to: "nowhere" };
-  return { backend: describeMeta(entry.meta), to: describeDispatch(entry.dispatch) };
+  const { meta, dispatch, protocol } = entry;
+  const speaks = protocol === undefined ? {} : { speaks: protocol };
+  return { backend: describeMeta(meta), to: describeDispatch(dispatch), ...speaks };
 }
 
 function describeDispatch(dispatch: BackendDispatch): string {

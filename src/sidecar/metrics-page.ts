@@ -8,6 +8,7 @@ export function metricsPage(view: SidecarView): string {
     ...view.workers.families(),
     ...identityFamilies(view),
     ...controlFamilies(view),
+    ...(view.spans?.families() ?? []),
     ...processFamilies(view),
   ]);
 }

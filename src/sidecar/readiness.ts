@@ -3,6 +3,8 @@ export type ReadinessFacts = {
   /** When the certificate ends, in milliseconds since 1970; undefined: there is none yet. */
   readonly certifiedUntilMs: number | undefined;
   readonly wallMs: number;
+  /** Where the policy service is, as long as it has never been reached; undefined: it has been, and may be away since. */
+  readonly unreachedPolicyService: string | undefined;
   /** Ports that stand in front of an application and have no policy yet. */
   readonly portsWithoutPolicy: readonly number[];
   readonly workers: number;
@@ -20,6 +22,12 @@ export function whatIsMissing(facts: ReadinessFacts): readonly string[] {
     missing.push("no certificate from the identity service yet");
   } else if (facts.certifiedUntilMs <= facts.wallMs) {
     missing.push("the certificate has expired");
+  }
+  // Without ports of its own the sidecar asks nothing before the first request, which would wait for the connection.
+  if (facts.unreachedPolicyService !== undefined) {
+    missing.push(
+      `the policy service at "${facts.unreachedPolicyService}" has not been reached yet`,
+    );
   }
   for (const port of facts.portsWithoutPolicy) {
     missing.push(`no policy for inbound port ${port} from the policy service yet`);

@@ -8,7 +8,6 @@
  * thread behind, still listening.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
-import { Piscina } from "piscina";
 import { unreachable } from "../core/std/unreachable.ts";
 import type { Log } from "../edge/telemetry/log.ts";
 import type { MetricFamily } from "../edge/telemetry/prometheus-text.ts";
@@ -23,26 +22,29 @@ import {
   type ToWorker,
   type UnderWay,
   type WorkerSettings,
-  type WorkerStart,
 } from "../thread/messages.ts";
 import { rateLimitBytes } from "../thread/rate-limits.ts";
+import type { SpanBatch } from "../thread/spans.ts";
 import { DecisionDesk } from "./ask-decision.ts";
 import { CounterSums } from "./counter-sums.ts";
 import type { Publisher } from "./publish.ts";
 import { allowRestart, maxRestarts, minLifeMs, restartWindowMs } from "./restart-limit.ts";
+import {
+  endThreads,
+  isAlive,
+  type ShardEntry,
+  type ShardThread,
+  startThread,
+} from "./shard-thread.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** After the grace period a worker closes what is left by itself; one that does not get to it is ended. */
 const drainMarginMs = 1_000;
 
-/** Where the data plane is: the address of a module and the name of its function. This folder does not know it. */
-export type ShardEntry = { readonly module: string; readonly name: string };
-
-/** What the function gets. The port carries `ToWorker` in and `ToMain` out. */
-export type ShardStart = WorkerStart & { readonly port: MessagePort };
-
 export type WorkersOptions = {
   readonly entry: ShardEntry;
+  /** Started in advance. What is missing is started with its worker. */
+  readonly threads?: readonly ShardThread[];
   readonly count: number;
   readonly settings: WorkerSettings;
   readonly log: Log;
@@ -51,6 +53,8 @@ export type WorkersOptions = {
   readonly onPortWanted: (port: number) => void;
   readonly onUsed: (targets: readonly string[]) => void;
   readonly onKeysWanted: (source: string) => void;
+  /** Undefined: nothing is traced. */
+  readonly onSpans?: ((batch: SpanBatch) => void) | undefined;
 };
 
 export type WorkerFacts = {
@@ -70,11 +74,11 @@ type DrainSummary = DrainReport & {
   readonly workersCut: number;
 };
 
-type RunOptions = NonNullable<Parameters<Piscina["run"]>[1]>;
+type RunOptions = NonNullable<Parameters<ShardThread["run"]>[1]>;
 
 type Shard = {
   readonly index: number;
-  readonly pool: Piscina<ShardStart, void>;
+  readonly pool: ShardThread;
   readonly port: MessagePort;
   /** Revision in force, by scope. */
   readonly applied: Map<string, number>;
@@ -94,6 +98,7 @@ export class Workers implements Publisher {
   /** Lives as long as the process, so that a limit holds across workers and their restarts. */
   readonly #rateLimits = new SharedArrayBuffer(rateLimitBytes);
   readonly #started = new Set<number>();
+  readonly #spare: ShardThread[];
   readonly #allStarted = Promise.withResolvers<void>();
   readonly #gaveUp = Promise.withResolvers<void>();
   #phase: "running" | "draining" | "over" = "running";
@@ -103,6 +108,7 @@ export class Workers implements Publisher {
 
   constructor(options: WorkersOptions) {
     this.#options = options;
+    this.#spare = [...(options.threads ?? [])];
     this.decisions = new DecisionDesk({
       timers: options.surroundings.timers,
       post: (index, question) => {
@@ -191,6 +197,7 @@ export class Workers implements Publisher {
     return {
       waitedFor: sumOf(reports.map(({ waitedFor }) => waitedFor)),
       accepted: reports.reduce((sum, { accepted }) => sum + accepted, 0),
+      closedPolitely: sumOf(reports.map(({ closedPolitely }) => closedPolitely)),
       cutOff: sumOf(reports.map(({ cutOff }) => cutOff)),
       tookMs,
       workersCut: shards.length - reports.length,
@@ -202,7 +209,7 @@ export class Workers implements Publisher {
     this.#phase = "over";
     const shards = [...this.#shards.values()];
     for (const { port } of shards) port.close();
-    await Promise.all(shards.map(({ pool }) => pool.destroy()));
+    await endThreads([...shards.map(({ pool }) => pool), ...this.#spare]);
   }
 
   #post(message: ToWorker): void {
@@ -219,7 +226,7 @@ export class Workers implements Publisher {
     const { port1, port2 } = new MessageChannel();
     const shard: Shard = {
       index,
-      pool: newPool(entry),
+      pool: this.#takeSpare() ?? startThread(entry),
       port: port1,
       applied: new Map(),
       ended: Promise.withResolvers(),
@@ -247,6 +254,14 @@ export class Workers implements Publisher {
       () => this.#ended(shard, undefined),
       (error: unknown) => this.#ended(shard, error),
     );
+  }
+
+  /** What a thread had died of, its successor dies of too, and tells it. */
+  #takeSpare(): ShardThread | undefined {
+    const spare = this.#spare.pop();
+    if (spare === undefined || isAlive(spare)) return spare;
+    void spare.destroy();
+    return undefined;
   }
 
   #ended(shard: Shard, error: unknown): void {
@@ -321,6 +336,10 @@ export class Workers implements Publisher {
       case "decision":
         this.decisions.received(message.ask, message.answer);
         return;
+      case "spans":
+        this.#options.onSpans?.(message.batch);
+        shard.port.postMessage({ kind: "spans-taken" } satisfies ToWorker);
+        return;
       case "notice":
         log.warn(message.event, { shard: shard.index, ...message.fields });
         return;
@@ -336,24 +355,4 @@ export class Workers implements Publisher {
 function sumOf(all: readonly UnderWay[]): UnderWay {
   const sum = (of: keyof UnderWay): number => all.reduce((total, one) => total + one[of], 0);
   return { requests: sum("requests"), tunnels: sum("tunnels"), opaque: sum("opaque") };
-}
-
-/** The thread is there at once, so that the task has one to fail with. */
-function newPool(entry: ShardEntry): Piscina<ShardStart, void> {
-  const pool = new Piscina<ShardStart, void>({
-    filename: entry.module,
-    name: entry.name,
-    minThreads: 1,
-    maxThreads: 1,
-    concurrentTasksPerWorker: 1,
-    idleTimeout: Number.POSITIVE_INFINITY,
-    // Between tasks the pool would block its thread until the next one; this one has one task and many events.
-    atomics: "disabled",
-    recordTiming: false,
-  });
-  // From here on the pool does not replace a thread that died: it is itself replaced, and a thread takes time to start.
-  pool.options.minThreads = 0;
-  // What a thread throws after its task, while it is being ended, concerns nobody any more.
-  pool.on("error", () => undefined);
-  return pool;
 }

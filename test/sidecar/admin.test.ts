@@ -12,6 +12,7 @@ import { adminPages } from "../../src/sidecar/admin.ts";
 import { settleListenPorts } from "../../src/sidecar/listen-ports.ts";
 import { missingIn } from "../../src/sidecar/sidecar-view.ts";
 import { ControlPlane } from "./control-plane.ts";
+import { Gate } from "./gate.ts";
 import { endpointsAt, everybody, inboundFor, policyWith } from "./policies.ts";
 import { recordingLog } from "./recording-log.ts";
 import { discovered } from "./shard.ts";
@@ -37,14 +38,14 @@ class Rig implements AsyncDisposable {
     this.#cleanUp = running.cleanUp;
   }
 
-  static async start(): Promise<Rig> {
-    const plane = await ControlPlane.start();
+  static async start(given?: ControlPlane, policyAddress?: string): Promise<Rig> {
+    const plane = given ?? (await ControlPlane.start());
     const folder = mkdtempSync(path.join(tmpdir(), "weft-admin-"));
     const tokenFile = path.join(folder, "token");
     writeFileSync(tokenFile, "token");
     const config = readSidecarConfig(
       {
-        WEFT_POLICY_SVC_ADDR: plane.address("policy"),
+        WEFT_POLICY_SVC_ADDR: policyAddress ?? plane.address("policy"),
         WEFT_DESTINATION_SVC_ADDR: plane.address("destination"),
         WEFT_IDENTITY_SVC_ADDR: plane.address("identity"),
         WEFT_POLICY_WORKLOAD: '{"ns":"demo","pod":"frontend-1"}',
@@ -147,6 +148,23 @@ test("/ready names what is missing, and answers 200 when nothing is", async (t) 
   const draining = rig.sidecar.view.workers.drain({ graceMs: 0 });
   t.regex((await rig.ask("/ready")).body, /shutting down/);
   await draining;
+});
+
+test("/ready waits until the policy service was reached, and stays when it is lost", async (t) => {
+  const plane = await ControlPlane.start();
+  await using gate = await Gate.before(plane.address("policy"));
+  await using rig = await Rig.start(plane, gate.address);
+  const { view } = rig.sidecar;
+  await until(() => view.identity.facts().certifiedUntilMs !== undefined);
+  const unreached = `the policy service at "${gate.address}" has not been reached yet`;
+  const before = await rig.ask("/ready");
+  t.is(before.status, 503);
+  t.true(before.body.includes(unreached), before.body);
+  gate.isOpen = true;
+  await rig.ready();
+  gate.shut();
+  await until(() => view.services.some(({ connected }) => !connected));
+  t.is((await rig.ask("/ready")).status, 200);
 });
 
 test("/policy shows what is enforced, in the order in which it is tried, and where it comes from", async (t) => {

@@ -4,6 +4,7 @@ import { type ReadinessFacts, whatIsMissing } from "../../src/sidecar/readiness.
 const ready: ReadinessFacts = {
   certifiedUntilMs: 2,
   wallMs: 1,
+  unreachedPolicyService: undefined,
   portsWithoutPolicy: [],
   workers: 2,
   workersStarted: 2,
@@ -24,6 +25,12 @@ test("names a missing certificate", cases, { certifiedUntilMs: undefined }, [
 test("names an expired certificate", cases, { certifiedUntilMs: 1 }, [
   "the certificate has expired",
 ]);
+test(
+  "names a policy service that was never reached",
+  cases,
+  { unreachedPolicyService: "10.0.0.1:8090" },
+  ['the policy service at "10.0.0.1:8090" has not been reached yet'],
+);
 test("names each port without policy", cases, { portsWithoutPolicy: [80, 8080] }, [
   "no policy for inbound port 80 from the policy service yet",
   "no policy for inbound port 8080 from the policy service yet",

@@ -4,7 +4,7 @@
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { threadId } from "node:worker_threads";
-import type { ShardStart } from "../../src/sidecar/workers.ts";
+import type { ShardStart } from "../../src/sidecar/shard-thread.ts";
 import { snapshotScope, type ToMain, type ToWorker } from "../../src/thread/messages.ts";
 
 /** Slots of this shard's series. */
@@ -40,6 +40,7 @@ export async function runShard(start: ShardStart): Promise<void> {
           kind: "drained",
           waitedFor: nothing,
           accepted: 0,
+          closedPolitely: nothing,
           cutOff: { ...nothing, opaque: sockets.size },
         });
         port.close();
@@ -50,6 +51,7 @@ export async function runShard(start: ShardStart): Promise<void> {
         return;
       case "drop-endpoints":
       case "drop-inbound":
+      case "spans-taken":
         return;
       case "ask-decision":
         post({ kind: "decision", ask: message.ask, answer: { state: "unknown" } });

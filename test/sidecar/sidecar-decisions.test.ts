@@ -91,6 +91,11 @@ test.serial(
       answer: { status: 200, by: "endpoint" },
     });
 
+    const b3 = "8448eb211c80319c-b7ad6b7169203331-1";
+    await get(outbound, "/by-b3", { host: "backend-a.demo:8080", b3 });
+    const byB3 = JSON.parse(await sidecar.accessLine("/by-b3"));
+    t.is(byB3.trace_id, "00000000000000008448eb211c80319c");
+
     const host = "backend-a.demo:8080";
     const lost = await get(outbound, `https://${host}/lost`, { host });
     t.is(lost.status, 501);

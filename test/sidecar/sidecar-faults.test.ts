@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import http from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { setTimeout as pass } from "node:timers/promises";
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 import { EchoOrigin } from "../harness/origin.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { openInspector } from "./crash-worker.ts";
@@ -138,37 +138,54 @@ test.serial("clients that vanish at every byte of a request leave nothing behind
   t.true(after.rssKiB < before.rssKiB + allowedGrowthKiB, `${after.rssKiB} KiB`);
 });
 
+/** Opens idle connections, has others served beside them, and closes them. Answers with what the sidecar holds meanwhile. */
+async function idleWave(t: ExecutionContext, sidecar: SidecarProcess, to: Address) {
+  const sockets: Socket[] = [];
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  while (sockets.length < idle) {
+    const batch = Array.from({ length: 200 }, () => connect(to));
+    sockets.push(...batch);
+    for (const socket of batch) socket.on("error", () => {});
+    await Promise.all(batch.map((socket) => once(socket, "connect")));
+  }
+  while ((await openConnections(sidecar)) < idle) await pass(50);
+  const during = holdingsOf(sidecar);
+  for (let count = 0; count < 20; count++) t.is(await statusOf(to), 200);
+  for (const socket of sockets) socket.destroy();
+  await untilAllGone(sidecar);
+  return during;
+}
+
+/**
+ * What a wave leaves is garbage that V8 collects when it sees fit: within eight waves the memory was at 90 MiB three times and never above 225. What leaks adds up:
+ * 9 KiB a connection would be 270 MiB after three waves.
+ */
+const idleWaves = 3;
+const allowedOfWavesKiB = 128 * 1024;
+
 test.serial(
-  "10,000 idle connections do not keep others from being served, and are let go",
+  "10,000 idle connections do not keep others from being served, and are let go: three waves of them need the memory of one",
   async (t) => {
     t.timeout(170_000);
     await using running = await rig({ env: { WEFT_MAX_CONNECTIONS: String(2 * idle) } });
     const { sidecar, to } = running;
     const before = holdingsOf(sidecar);
-    const sockets: Socket[] = [];
-    t.teardown(() => {
-      for (const socket of sockets) socket.destroy();
-    });
-    while (sockets.length < idle) {
-      const batch = Array.from({ length: 200 }, () => connect(to));
-      sockets.push(...batch);
-      for (const socket of batch) socket.on("error", () => {});
-      await Promise.all(batch.map((socket) => once(socket, "connect")));
+    for (let wave = 0; wave < idleWaves; wave++) {
+      const during = await idleWave(t, sidecar, to);
+      const after = holdingsOf(sidecar);
+      t.log({ before, during, after });
+      for (const { rssKiB } of [during, after]) {
+        t.true(rssKiB - before.rssKiB < allowedOfWavesKiB, `${rssKiB} KiB`);
+      }
+      t.true(after.descriptors <= before.descriptors + 4, `${after.descriptors} descriptors`);
     }
-    while ((await openConnections(sidecar)) < idle) await pass(50);
-    const during = holdingsOf(sidecar);
-    for (let count = 0; count < 20; count++) t.is(await statusOf(to), 200);
-    for (const socket of sockets) socket.destroy();
-    await untilAllGone(sidecar);
-    const after = holdingsOf(sidecar);
-    t.log(before, during, after);
-    t.true(during.rssKiB - before.rssKiB < 200 * 1024, `${during.rssKiB} KiB`);
-    t.true(after.descriptors <= before.descriptors + 4, `${after.descriptors} descriptors`);
   },
 );
 
 test.serial(
-  "a worker that crashes every second costs its own connections, and is there again",
+  "a worker that crashes every second costs no more than two requests each time, those it was at, and is there again",
   async (t) => {
     t.timeout(isLong ? 300_000 : 170_000);
     await using running = await rig({ env: { WEFT_WORKERS: "2" }, inspect: true });

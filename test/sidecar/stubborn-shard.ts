@@ -1,4 +1,4 @@
-import type { ShardStart } from "../../src/sidecar/workers.ts";
+import type { ShardStart } from "../../src/sidecar/shard-thread.ts";
 
 /** A shard that hears nothing. */
 export async function runShard({ port, settings }: ShardStart): Promise<void> {

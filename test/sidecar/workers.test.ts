@@ -6,6 +6,7 @@ import { inboundTable } from "../../src/core/table/inbound.ts";
 import type { MetricFamily } from "../../src/edge/telemetry/prometheus-text.ts";
 import { settleListenPorts } from "../../src/sidecar/listen-ports.ts";
 import { maxRestarts } from "../../src/sidecar/restart-limit.ts";
+import { type ShardEntry, type ShardThread, startThread } from "../../src/sidecar/shard-thread.ts";
 import { systemSurroundings } from "../../src/sidecar/surroundings.ts";
 import { Workers } from "../../src/sidecar/workers.ts";
 import type { InboundSnapshot } from "../../src/thread/messages.ts";
@@ -125,6 +126,7 @@ test("drain() ends every worker, reports what was aborted, and starts nothing ag
   t.like(await workers.drain({ graceMs: 1_000 }), {
     waitedFor: nothing,
     accepted: 0,
+    closedPolitely: nothing,
     cutOff: { ...nothing, opaque: clients.count },
     workersCut: 0,
   });
@@ -145,20 +147,58 @@ test("Workers gives up when the data plane cannot be loaded", async (t) => {
   t.true(pool.log.text().includes("no-such-shard"));
 });
 
+test("Workers takes the threads that were started in advance, and ends those that are left over", async (t) => {
+  const threads = [1, 2, 3].map(() => startThread(entryOf("./shard.ts")));
+  const started = threads.flatMap((thread) => thread.threads);
+  const ids = started.map(({ threadId: id }) => id);
+  const ended = Promise.all(started.map((thread) => once(thread, "exit")));
+  const pool = await startPool({ count: 2, threads });
+  await using clients = await connectToEach(pool.port, 2);
+  t.true(ids.includes(clients.of(0).thread));
+  t.true(ids.includes(clients.of(1).thread));
+  await pool.workers.close();
+  await ended;
+});
+
+test("Workers gives up when the threads that were started in advance have died, and none can be started", async (t) => {
+  const thread = startThread(entryOf("./no-such-shard.ts"));
+  await new Promise((resolve) => thread.threads[0]?.once("exit", resolve));
+  await using pool = await startPool({
+    count: 1,
+    threads: [thread],
+    module: "./no-such-shard.ts",
+    wait: false,
+  });
+  await pool.workers.gaveUp;
+  t.true(pool.log.text().includes("no-such-shard"));
+});
+
+function entryOf(module: string): ShardEntry {
+  return { module: new URL(module, import.meta.url).href, name: "runShard" };
+}
+
 type PoolOptions = {
+  readonly threads?: readonly ShardThread[];
   readonly count: number;
   readonly module?: string;
   readonly wait?: boolean;
   readonly onDiscover?: (target: string) => void;
 };
 
-async function startPool({ count, module = "./shard.ts", wait = true, ...more }: PoolOptions) {
+async function startPool({
+  count,
+  module = "./shard.ts",
+  wait = true,
+  threads = [],
+  ...more
+}: PoolOptions) {
   const settled = await settleListenPorts([{ host: "127.0.0.1", port: 0 }]);
   if (!settled.ok) throw new Error("No free port");
   const [address = { host: "", port: 0 }] = settled.value.addresses;
   const log = recordingLog();
   const workers = new Workers({
-    entry: { module: new URL(module, import.meta.url).href, name: "runShard" },
+    entry: entryOf(module),
+    threads,
     count,
     settings: {
       listeners: [{ kind: "inbound-port", ...address }],

@@ -2,13 +2,8 @@
  * Calls functions of AWS Lambda. A call crosses the internet and waits for a program to run, so this is not the hot path of
  * the data plane: it goes by `node:https`, with the public trust anchors that come with Node.js.
  */
-import {
-  type ClientRequest,
-  Agent as HttpAgent,
-  request as httpRequest,
-  type IncomingMessage,
-} from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import type { ClientRequest, Agent as HttpAgent, IncomingMessage, RequestOptions } from "node:http";
+import type { Agent as HttpsAgent } from "node:https";
 import { invocationOf } from "../../core/decide/lambda.ts";
 import type { LambdaFunction } from "../../core/model/backend.ts";
 import { isToken } from "../../core/std/field.ts";
@@ -49,8 +44,8 @@ export type Calling = { cancel(): void };
 
 export class FunctionCaller {
   readonly #wallMs: () => number;
-  readonly #https = new HttpsAgent({ keepAlive: true, maxFreeSockets: maxIdle, timeout: idleMs });
-  readonly #http = new HttpAgent({ keepAlive: true, maxFreeSockets: maxIdle, timeout: idleMs });
+  #https: HttpsAgent | undefined;
+  #http: HttpAgent | undefined;
 
   /** `wallMs` tells milliseconds since 1970: AWS refuses signatures of another time. */
   constructor(wallMs: () => number) {
@@ -65,9 +60,7 @@ export class FunctionCaller {
       const timer = setImmediate(() => onAnswer({ kind: "failed", reason: fault ?? "" }));
       return { cancel: () => clearImmediate(timer) };
     }
-    const isPlain = url.protocol === "http:";
-    const call = (isPlain ? httpRequest : httpsRequest)({
-      agent: isPlain ? this.#http : this.#https,
+    const call = this.#request(url, {
       host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
       port: url.port,
       method: "POST",
@@ -80,8 +73,21 @@ export class FunctionCaller {
   }
 
   close(): void {
-    this.#https.destroy();
-    this.#http.destroy();
+    this.#https?.destroy();
+    this.#http?.destroy();
+  }
+
+  /** Most workers call no function. The modules are not imported, because that reads all that they export, undici's WebSocket with it: 16 MiB. */
+  #request({ protocol }: URL, options: RequestOptions): ClientRequest {
+    const kept = { keepAlive: true, maxFreeSockets: maxIdle, timeout: idleMs };
+    if (protocol === "http:") {
+      const http = process.getBuiltinModule("node:http");
+      this.#http ??= new http.Agent(kept);
+      return http.request({ ...options, agent: this.#http });
+    }
+    const https = process.getBuiltinModule("node:https");
+    this.#https ??= new https.Agent(kept);
+    return https.request({ ...options, agent: this.#https });
   }
 
   #signedHeaders(fn: LambdaFunction, url: URL, payload: Buffer): Record<string, string> {

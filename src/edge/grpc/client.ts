@@ -1,5 +1,6 @@
 /**
- * Calls over one HTTP/2 connection per channel, in clear text or mutual TLS, which is made on demand and made again when it breaks.
+ * Calls over one HTTP/2 connection per channel, in clear text or mutual TLS, which is made again when it breaks: on demand, or at once for a channel that
+ * is to be kept open.
  */
 import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import type { ChannelOptions } from "@grpc/grpc-js";
@@ -30,6 +31,12 @@ const maxReconnectMs = 1_000;
 /** A control plane that moved has a new address; the library's own pause between lookups is 30 s. */
 const minResolveMs = 1_000;
 
+/** An attempt to connect that is given up for another one, for channels that are kept open without anybody who waits for an answer. */
+const maxAttemptMs = 3_000;
+
+/** The library closes connections that carry no call for half an hour, and takes no other way to be told not to. */
+const longestTimerMs: number = 2 ** 31 - 1;
+
 export type Keepalive = { readonly intervalMs: number; readonly timeoutMs: number };
 
 /** Text metadata of a request. Names are lower case. */
@@ -44,6 +51,8 @@ export type GrpcChannel = {
    * an attempt to connect: behind a host that vanished it lasts for minutes. Answers false for a client that is connected.
    */
   readonly renew: (client: Client) => boolean;
+  /** Whether a channel that is kept open has ever had a connection: the server was there, and proved its name where it has to. */
+  readonly wasConnected: () => boolean;
   /** Allows no further call. Those that run go on, so close the watches of a channel first. */
   readonly close: () => void;
 };
@@ -64,28 +73,73 @@ export type ChannelSettings = {
   readonly keepalive?: Keepalive;
   /** Undefined: clear text. */
   readonly tls?: ChannelTls | undefined;
+  /** Connects at once, and again after each loss, so that the first question does not wait for a handshake. */
+  readonly isKeptOpen?: boolean;
 };
 
-/** Opens no connection yet. The address is `ip:port` or `name:port`. */
+/** Opens no connection yet, unless it is to be kept open. The address is `ip:port` or `name:port`. */
 export function openChannel(address: string, settings: ChannelSettings = {}): GrpcChannel {
   // What the library would print arrives as the answer of a call.
   setLogVerbosity(logVerbosity.NONE);
-  let current: Client | undefined = newClient(address, settings);
+  let wasConnected = false;
+  let current: Client | undefined = open();
+
+  function open(): Client {
+    const client = newClient(address, settings);
+    if (settings.isKeptOpen === true) {
+      keepOpen(client, {
+        onConnected: () => {
+          wasConnected = true;
+        },
+        onStuck: () => renew(client),
+      });
+    }
+    return client;
+  }
+
+  function renew(client: Client): boolean {
+    if (client !== current) return true;
+    if (client.getChannel().getConnectivityState(false) === connectivityState.READY) return false;
+    current = open();
+    client.close();
+    return true;
+  }
+
   return {
     address,
     client: () => current,
-    renew(client) {
-      if (client !== current) return true;
-      if (client.getChannel().getConnectivityState(false) === connectivityState.READY) return false;
-      current = newClient(address, settings);
-      client.close();
-      return true;
-    },
+    renew,
+    wasConnected: () => wasConnected,
     close() {
       current?.close();
       current = undefined;
     },
   };
+}
+
+type KeptOpen = {
+  readonly onConnected: () => void;
+  /** An attempt to connect takes too long. */
+  readonly onStuck: () => void;
+};
+
+/** Has the library connect whenever it is idle: it goes there at the start, and after a loss that no call has met. */
+function keepOpen(client: Client, { onConnected, onStuck }: KeptOpen): void {
+  const channel = client.getChannel();
+  const look = (): void => {
+    const state = channel.getConnectivityState(false);
+    if (state === connectivityState.SHUTDOWN) return;
+    if (state === connectivityState.READY) onConnected();
+    const isTrying = state === connectivityState.CONNECTING;
+    const until = isTrying ? Date.now() + maxAttemptMs : Number.POSITIVE_INFINITY;
+    channel.watchConnectivityState(state, until, (timedOut) => {
+      // The library is in the middle of the change.
+      if (timedOut === undefined) queueMicrotask(look);
+      else onStuck();
+    });
+    if (state === connectivityState.IDLE) channel.getConnectivityState(true);
+  };
+  look();
 }
 
 /** Waits for a connection, as long as the deadline allows: at start the server may come up a moment later. */
@@ -135,9 +189,10 @@ export function channelClosed(channel: GrpcChannel): GrpcFailure {
 
 function newClient(
   address: string,
-  { keepalive: tries = keepalive, tls }: ChannelSettings,
+  { keepalive: tries = keepalive, tls, isKeptOpen = false }: ChannelSettings,
 ): Client {
   const options: ChannelOptions = {
+    ...(isKeptOpen ? { "grpc.client_idle_timeout_ms": longestTimerMs } : {}),
     "grpc.keepalive_time_ms": tries.intervalMs,
     "grpc.keepalive_timeout_ms": tries.timeoutMs,
     "grpc.keepalive_permit_without_calls": 1,

@@ -31,8 +31,10 @@ const renewJitter = 0.05;
 
 /** A failed renewal leaves 30 % of a certificate's life for this. */
 export const certifyBackoff: Backoff = { minMs: 1_000, maxMs: 60_000, jitter: 0.2 };
-/** The first certificate is what the whole pod waits for. */
-const firstCertifyBackoff: Backoff = { ...certifyBackoff, maxMs: 5_000 };
+/** Without a certificate that holds, the whole pod waits: within 5 s of an issuer's return it is to have one. */
+const urgentBackoff: Backoff = { ...certifyBackoff, maxMs: 3_500 };
+/** From here on before the end of the certificate in use it is urgent: the longest pause, which may have begun just before, is over in time. */
+export const urgentLifeMs: number = 2 * certifyBackoff.maxMs;
 
 /** Making a certificate takes milliseconds; the rest is for a service that starts at the same time. */
 const certifyDeadlineMs = 10_000;
@@ -145,7 +147,8 @@ export function rotateIdentity(options: IdentityOptions): IdentityRotation {
   function refuse(reason: string): number {
     failuresInARow++;
     facts = { ...facts, failed: facts.failed + 1, failure: reason };
-    const backoff = facts.revision === 0 ? firstCertifyBackoff : certifyBackoff;
+    const lifeLeftMs = (facts.certifiedUntilMs ?? 0) - surroundings.wallMs();
+    const backoff = lifeLeftMs < urgentLifeMs ? urgentBackoff : certifyBackoff;
     const pauseMs = backoffMs(backoff, failuresInARow, surroundings.random);
     log.warn("identity_not_certified", { identity: name, reason, retryInMs: Math.round(pauseMs) });
     return pauseMs;

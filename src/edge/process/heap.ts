@@ -1,5 +1,6 @@
 /** How V8 sizes the heap of a process that is to be small while it is idle. */
 import { setFlagsFromString } from "node:v8";
+import { collectFlag } from "./spare-memory.ts";
 
 /** MiB, twice. A request leaves little more than 1 KiB behind, so that a collection comes every 3,000 requests; with the 1 MiB that V8 begins with it were four times as many. */
 const workerYoungMiB = 4;
@@ -10,6 +11,7 @@ const workerYoungMiB = 4;
  */
 export function keepYoungSpaceSmall(): void {
   setFlagsFromString("--semi-space-growth-factor=1");
+  setFlagsFromString(collectFlag);
   // Read when a thread starts, so the main thread keeps what it has.
   setFlagsFromString(`--min-semi-space-size=${workerYoungMiB}`);
 }

@@ -1,10 +1,17 @@
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
+import { connectivityState } from "@grpc/grpc-js";
 import test from "ava";
 import { InboundServerPolicies } from "../../../src/core/wire/gen/linkerd/inbound_pb.ts";
-import { callUnary, keepalive, openChannel } from "../../../src/edge/grpc/client.ts";
+import {
+  callUnary,
+  type GrpcChannel,
+  keepalive,
+  openChannel,
+} from "../../../src/edge/grpc/client.ts";
 import { bindService, startGrpcServer } from "../../../src/edge/grpc/server.ts";
 import { grpcCode } from "../../../src/edge/grpc/status.ts";
+import { Gate } from "../../sidecar/gate.ts";
 import { getPort, nameOf, policy, portSpec, servePorts } from "./ports-service.ts";
 
 /** A port that was free a moment ago. */
@@ -70,6 +77,60 @@ test("renew() replaces a client once, whoever asks", (t) => {
   t.not(second, first);
   t.true(channel.renew(first));
   t.is(channel.client(), second);
+});
+
+/** Leaves the machine to the connections under test. */
+const pollMs = 5;
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, pollMs));
+}
+
+function isConnected(channel: GrpcChannel): boolean {
+  const state = channel.client()?.getChannel().getConnectivityState(false);
+  return state === connectivityState.READY;
+}
+
+test("openChannel() connects to nobody before it is asked to", async (t) => {
+  const { channel } = await servePorts(t, { getPort: async () => policy("") });
+  await callUnary(channel, getPort, portSpec(80), { deadlineMs: 5_000 });
+  t.false(channel.wasConnected());
+});
+
+test("openChannel() keeps a channel open: before the first call, and after a loss that no call has met", async (t) => {
+  const server = await startGrpcServer({
+    address: "127.0.0.1:0",
+    services: [],
+    onBug: (error) => t.fail(String(error)),
+  });
+  await using gate = await Gate.before(`127.0.0.1:${server.port}`);
+  const channel = openChannel(gate.address, { isKeptOpen: true });
+  t.false(channel.wasConnected());
+  gate.isOpen = true;
+  await until(() => isConnected(channel));
+  t.true(channel.wasConnected());
+  gate.shut();
+  await until(() => !isConnected(channel));
+  t.true(channel.wasConnected());
+  gate.isOpen = true;
+  await until(() => isConnected(channel));
+  channel.close();
+  await server.close(0);
+});
+
+test("openChannel() gives up an attempt to connect that gets no answer, for a channel that is kept open", async (t) => {
+  const sockets: Socket[] = [];
+  const mute = createServer((socket) => sockets.push(socket.resume())).listen(0, "127.0.0.1");
+  await once(mute, "listening");
+  const address = mute.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const channel = openChannel(`127.0.0.1:${port}`, { isKeptOpen: true });
+  const first = channel.client();
+  await until(() => channel.client() !== first && sockets.length > 1);
+  t.false(channel.wasConnected());
+  channel.close();
+  mute.close();
+  for (const socket of sockets) socket.destroy();
 });
 
 test("a channel notices a server that hangs within 20 s", (t) => {
