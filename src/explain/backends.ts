@@ -5,12 +5,17 @@ import { describeMeta } from "../core/model/meta.ts";
 import type { Workload } from "../core/model/workload.ts";
 import { endpointStages } from "../core/pipeline.ts";
 import { unreachable } from "../core/std/unreachable.ts";
-import type { BackendChoice, OutboundRule, OutboundTable } from "../core/table/outbound.ts";
+import {
+  type BackendChoice,
+  type OutboundRule,
+  type OutboundTable,
+  protocolTo,
+} from "../core/table/outbound.ts";
 import type { BackendView } from "./explanation.ts";
 import type { World } from "./world.ts";
 
 /** What can be said about a backend before a request comes. */
-export type Reach = Pick<BackendView, "to" | "state" | "reason"> & {
+export type Reach = Pick<BackendView, "to" | "speaks" | "state" | "reason"> & {
   readonly name: string;
   readonly endpoints: readonly Endpoint[];
   /** Places outside the mesh, which have no endpoints of their own. */
@@ -26,7 +31,8 @@ export function reachOf(
   const entry = table.backends[choice.backend];
   if (entry === undefined) throw new Error(`The table has no backend ${choice.backend}`);
   const { meta, dispatch } = entry;
-  const blank = { name: describeMeta(meta), endpoints: [], places: 0, reason: "" };
+  const speaks = spokenText(protocolTo(table, choice.backend));
+  const blank = { name: describeMeta(meta), speaks, endpoints: [], places: 0, reason: "" };
   switch (dispatch.kind) {
     case "balancer": {
       const { authority } = dispatch;
@@ -55,6 +61,11 @@ export function reachOf(
     default:
       return unreachable(dispatch);
   }
+}
+
+function spokenText(protocol: OutboundTable["protocol"]): BackendView["speaks"] {
+  if (protocol === "http1") return "HTTP/1.1";
+  return protocol === "http2" || protocol === "grpc" ? "HTTP/2" : "";
 }
 
 function endpointsOf(

@@ -171,7 +171,7 @@ class Explainer {
       const reach = reaches[at];
       if (reach === undefined) throw new Error(`The rule has no choice ${at}`);
       const walk = walkFilters(choice.filters, onTheWay.request, onTheWay.situation);
-      const { name, to, reason, endpoints, places, state } = reach;
+      const { name, to, speaks, reason, endpoints, places, state } = reach;
       if (share > 0) this.#arrive({ reach, walk, share: share * onward });
       return {
         backend: name,
@@ -179,6 +179,7 @@ class Explainer {
         percent: toPercent(share),
         state: share === 0 && state !== "invalid" ? "none" : state,
         to,
+        speaks,
         endpoints: places,
         meshed: endpoints.filter(({ tls }) => tls !== undefined).length,
         reason,

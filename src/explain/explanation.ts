@@ -135,6 +135,8 @@ export type BackendView = {
   readonly state: "ready" | "no-endpoints" | "invalid" | "none";
   /** Authority, addresses or function. Empty for what leads nowhere. */
   readonly to: string;
+  /** Empty: what the client speaks, as far as its endpoints do. */
+  readonly speaks: "" | "HTTP/1.1" | "HTTP/2";
   readonly endpoints: number;
   /** How many of them are reached by mutual TLS. */
   readonly meshed: number;

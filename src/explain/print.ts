@@ -137,11 +137,12 @@ function limitLines({ timeouts, retry, session, circuitBreaker }: OutboundView):
 }
 
 function backendLines(view: BackendView, paint: Paint): readonly string[] {
-  const { backend, percent, to, state, reason, endpoints, meshed, filters } = view;
+  const { backend, percent, to, speaks, state, reason, endpoints, meshed, filters } = view;
   const places = endpoints === 1 ? "1 endpoint" : `${endpoints} endpoints`;
   const tls = meshed === 0 ? "" : `, ${meshed} by mutual TLS`;
   const where = to === "" ? "" : ` (${to})`;
-  const line = `${percent} % ${backend}${where}: `;
+  const spoken = speaks === "" ? "" : ` over ${speaks}`;
+  const line = `${percent} % ${backend}${where}${spoken}: `;
   const told = {
     ready: () => `${line}${places}${tls}`,
     none: () => paint.faint(`${line}gets nothing`),

@@ -2,8 +2,10 @@
 import { redirectLocation } from "../core/decide/apply-filters.ts";
 import { preflight } from "../core/decide/cors.ts";
 import type { Cors, DirectResponse, HeaderModifier, Redirect } from "../core/model/filter.ts";
+import { grpcCode, grpcCodeOf } from "../core/model/grpc-status.ts";
 import { isFieldValue } from "../core/std/field.ts";
 import type { Exchange } from "./exchange.ts";
+import { grpcFields, grpcTypeField, isGrpcType } from "./grpc.ts";
 import { matchedPrefix } from "./request-head.ts";
 import { answerLocally, rescue } from "./rescue.ts";
 
@@ -51,7 +53,35 @@ type FilterAnswer = {
 /** Answers in place of a backend, as the filters that the request has met change responses. */
 export function answer(exchange: Exchange, { status, headers, body }: FilterAnswer): void {
   const modified = exchange.responseModifiers.reduce(modifyHeaders, headers);
-  answerLocally(exchange, { status, headers: modified, body, closes: false });
+  const given = { status, headers: modified, body };
+  const told = exchange.isGrpc && !speaksGrpc(modified) ? asTrailersOnly(given) : given;
+  answerLocally(exchange, { ...told, closes: false });
+}
+
+function speaksGrpc(headers: readonly Header[]): boolean {
+  return headers.some(([name, value]) => name === "content-type" && isGrpcType(value));
+}
+
+/** Of the content, what a message may be long. */
+const maxMessageLength = 1_024;
+
+/** A client of gRPC reads no status and no content of HTTP: it gets the code that it would take the status for, and the content as its message. */
+function asTrailersOnly({ status, headers, body }: FilterAnswer): FilterAnswer {
+  const isRedirect = headers.some(([name]) => name === "location");
+  // Linkerd: NOT_FOUND, for no client of gRPC follows.
+  const code = isRedirect ? grpcCode.notFound : grpcCodeOf(status);
+  const said = body.toString("utf8").trim();
+  const text = said === "" ? unspoken(status, headers) : said;
+  const kept = headers.filter(([name]) => name !== "content-type");
+  const fields = grpcFields(code, text.slice(0, maxMessageLength));
+  return { status: 200, headers: [...kept, grpcTypeField, ...fields], body: "" };
+}
+
+function unspoken(status: number, headers: readonly Header[]): string {
+  const [, location] = headers.find(([name]) => name === "location") ?? [];
+  return location === undefined
+    ? `a rule answers ${status} in place of a backend`
+    : `a rule redirects to ${location}, which calls of gRPC do not follow`;
 }
 
 /** In the order remove, set, add, as for a response that is passed on. */

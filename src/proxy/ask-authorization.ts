@@ -2,7 +2,6 @@
  * Gateway API HTTPExternalAuthFilter: somebody else is asked before a request goes on. Whatever is not a clear yes is a no: a
  * service that is away, slow or confused lets nobody in.
  */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { BodyKind, BodyReader } from "../codec/http1-body.ts";
 import {
   authTarget,
@@ -14,17 +13,7 @@ import { isPrivateName } from "../core/decide/private-name.ts";
 import { endpointKey } from "../core/model/endpoint.ts";
 import type { HeaderValue } from "../core/model/filter.ts";
 import { formatIp } from "../core/std/ip.ts";
-import {
-  type CheckAnswer,
-  fromWireCheck,
-  type HeaderChange,
-  toWireCheck,
-} from "../core/wire/external-auth.ts";
-import {
-  Authorization,
-  CheckRequestSchema,
-  CheckResponseSchema,
-} from "../core/wire/gen/envoy/ext_authz_pb.ts";
+import type { AuthCheck, HeaderChange } from "../core/wire/external-auth.ts";
 import { answer } from "./answer-filters.ts";
 import type { Asking, AuthAnswer, AuthQuestion } from "./auth-connections.ts";
 import type { Exchange, Target } from "./exchange.ts";
@@ -40,6 +29,9 @@ const maxTries = 3;
 const maxFraming = 8;
 
 type Outcome = "answered" | "waiting";
+
+/** Loaded when a first question needs them: with them comes all of protobuf, 4 MiB in each worker. */
+type CheckMessages = typeof import("./check-message.ts");
 
 const emptyBody: Buffer = Buffer.alloc(0);
 
@@ -118,6 +110,8 @@ class Question {
   readonly #body: Buffer | undefined;
   readonly #tried: Target[] = [];
   readonly #timer: Timer;
+  /** Of gRPC. */
+  #messages: CheckMessages | undefined;
   #tries = 0;
   #target: Target | undefined;
   #lastFailure = "its backend has no endpoints";
@@ -134,6 +128,27 @@ class Question {
 
   /** Also once more, after a try that reached nobody. */
   ask(): void {
+    if (this.#auth.protocol === "http") this.#try(undefined);
+    else if (this.#messages !== undefined) this.#try(this.#messages);
+    else this.#loadMessages();
+  }
+
+  #loadMessages(): void {
+    const exchange = this.#exchange;
+    let isOver = false;
+    exchange.cancelWait = () => {
+      exchange.shard.wheel.forget(this.#timer);
+      isOver = true;
+    };
+    void import("./check-message.ts").then((messages) => {
+      if (isOver) return;
+      exchange.cancelWait = undefined;
+      this.#messages = messages;
+      this.#try(messages);
+    });
+  }
+
+  #try(messages: CheckMessages | undefined): void {
     const { shard } = this.#exchange;
     const { group, protocol } = this.#auth;
     const startMs = shard.nowMs();
@@ -161,9 +176,9 @@ class Question {
     };
     const { authConnections } = shard;
     const asking: Asking =
-      protocol === "http"
+      messages === undefined
         ? authConnections.askHttp(this.#httpQuestion(target), onAnswer)
-        : authConnections.askGrpc(this.#grpcQuestion(target), onAnswer);
+        : authConnections.askGrpc(this.#grpcQuestion(target, messages), onAnswer);
     this.#exchange.cancelWait = () => {
       shard.wheel.forget(this.#timer);
       asking.cancel();
@@ -172,6 +187,7 @@ class Question {
   }
 
   #heard(target: Target, heard: AuthAnswer): void {
+    const messages = this.#messages;
     this.#exchange.cancelWait = undefined;
     if (heard.kind === "failed") {
       this.#tried.push(target);
@@ -181,8 +197,8 @@ class Question {
       return;
     }
     this.#exchange.shard.wheel.forget(this.#timer);
-    if (this.#auth.protocol === "http") this.#heardHttp(heard);
-    else this.#heardGrpc(heard);
+    if (messages === undefined) this.#heardHttp(heard);
+    else this.#heardGrpc(heard, messages);
   }
 
   #heardHttp({ status, headers, body }: Extract<AuthAnswer, { kind: "answer" }>): void {
@@ -202,9 +218,9 @@ class Question {
     exchange.answers.resume(exchange);
   }
 
-  #heardGrpc(heard: Extract<AuthAnswer, { kind: "answer" }>): void {
+  #heardGrpc(heard: Extract<AuthAnswer, { kind: "answer" }>, messages: CheckMessages): void {
     const exchange = this.#exchange;
-    const checked = readCheck(heard);
+    const checked = messages.readCheck(heard);
     if (typeof checked === "string") {
       refuse(exchange, checked);
       return;
@@ -255,10 +271,10 @@ class Question {
     return { target, method: head.method, path, headers, body };
   }
 
-  #grpcQuestion(target: Target): AuthQuestion {
+  #grpcQuestion(target: Target, messages: CheckMessages): AuthQuestion {
     const { head, origin, dialedPort } = this.#exchange;
     const body = this.#body ?? emptyBody;
-    const check = toWireCheck({
+    const check: AuthCheck = {
       source: { ip: formatIp(origin.peer.ip), port: 0, principal: origin.peer.identity ?? "" },
       destination: { ip: "", port: dialedPort, principal: "" },
       id: "",
@@ -270,15 +286,14 @@ class Question {
       protocol: `HTTP/1.${head.versionMinor}`,
       bodyBytes: this.#body?.length ?? announcedBytes(this.#exchange),
       body: Uint8Array.from(body),
-    });
-    const message = toBinary(CheckRequestSchema, create(CheckRequestSchema, check));
+    };
     const timeout = `${this.#exchange.shard.limits.externalAuthTimeoutMs}m`;
     return {
       target,
       method: "POST",
-      path: `/${Authorization.typeName}/${Authorization.method.check.name}`,
+      path: messages.checkPath,
       headers: [...grpcHeaders, { name: "grpc-timeout", value: timeout }],
-      body: Buffer.concat([grpcPrefix(message.length), message]),
+      body: messages.writeCheck(check),
     };
   }
 }
@@ -287,38 +302,6 @@ const grpcHeaders: readonly HeaderValue[] = [
   { name: "content-type", value: "application/grpc" },
   { name: "te", value: "trailers" },
 ];
-
-/** gRPC over HTTP/2, "Length-Prefixed-Message": not compressed, and its length. */
-const grpcPrefixBytes = 5;
-
-function grpcPrefix(length: number): Buffer {
-  const prefix = Buffer.alloc(grpcPrefixBytes);
-  prefix.writeUInt32BE(length, 1);
-  return prefix;
-}
-
-/** Text says why it is no verdict. */
-function readCheck({
-  status,
-  headers,
-  body,
-}: Extract<AuthAnswer, { kind: "answer" }>): CheckAnswer | string {
-  const code = headers.find(({ name }) => name === "grpc-status")?.value;
-  if (status !== 200) return `it answered ${status} instead of a verdict`;
-  if (code !== "0") return `it failed with gRPC status ${code ?? "none"}`;
-  const isOne =
-    body.length >= grpcPrefixBytes &&
-    body[0] === 0 &&
-    body.readUInt32BE(1) === body.length - grpcPrefixBytes;
-  if (!isOne) return "its answer is not one message";
-  try {
-    return fromWireCheck(
-      fromBinary(CheckResponseSchema, Uint8Array.from(body.subarray(grpcPrefixBytes))),
-    );
-  } catch {
-    return "its answer cannot be read";
-  }
-}
 
 function refuse(exchange: Exchange, reason: string): void {
   rescue(exchange, "no-verdict", {

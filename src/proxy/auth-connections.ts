@@ -1,10 +1,11 @@
 /**
  * The connections on which this worker asks authorization services, HTTP or gRPC, to the endpoints of a backend like those of
  * any other: with mutual TLS and a transport header where they are meshed. Each question is a request of our own, so this goes
- * by Node's own implementations of HTTP/1.1 and HTTP/2 and not by the engine that forwards.
+ * by Node's own implementations of HTTP/1.1 and HTTP/2 and not by the engine that forwards. Most workers ask nobody, so these are
+ * loaded with the first question; and not by import, which reads all that they export, undici's WebSocket with it: 16 MiB.
  */
-import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
-import { type ClientHttp2Session, constants, connect as http2Connect } from "node:http2";
+import type { Agent, ClientRequest, IncomingMessage } from "node:http";
+import type { ClientHttp2Session } from "node:http2";
 import type { Duplex } from "node:stream";
 import { writeTransportHeader } from "../codec/transport-header.ts";
 import type { HeaderValue } from "../core/model/filter.ts";
@@ -15,6 +16,9 @@ import type { Shard } from "./shard.ts";
 
 /** Of an answer. A denial is a page at the most, and is sent on from the worker's scratch buffer (128 KiB) in one piece. */
 const maxAuthAnswerBytes: number = 32 * 1024;
+
+/** RFC 9113 §7 CANCEL. */
+const cancelled = 8;
 
 export type AuthAnswer =
   | {
@@ -57,7 +61,7 @@ export class AuthConnections {
   askHttp(question: AuthQuestion, onAnswer: OnAuthAnswer): Asking {
     const { target, method, path, headers, body } = question;
     const receiver = new Receiver(onAnswer);
-    const call = httpRequest({
+    const call = process.getBuiltinModule("node:http").request({
       agent: this.#agentOf(target),
       method,
       path,
@@ -91,7 +95,7 @@ export class AuthConnections {
     const known = this.#agents.get(target);
     if (known !== undefined) return known;
     this.#forgetGone();
-    const agent = new MeshAgent(this.#shard.limits.poolIdleTimeoutMs, () =>
+    const agent = meshAgent(this.#shard.limits.poolIdleTimeoutMs, () =>
       this.#dial(target, "http1"),
     );
     this.#agents.set(target, agent);
@@ -104,7 +108,8 @@ export class AuthConnections {
     if (known !== undefined) return known;
     this.#forgetGone();
     const opening = this.#dial(target, "http2").then((socket) => {
-      const session = http2Connect("http://authorization", { createConnection: () => socket });
+      const { connect } = process.getBuiltinModule("node:http2");
+      const session = connect("http://authorization", { createConnection: () => socket });
       // What goes wrong ends the calls that are under way, which tell it.
       session.on("error", () => {});
       session.on("goaway", forget);
@@ -158,24 +163,18 @@ export class AuthConnections {
 }
 
 /** Keeps connections that were opened by the mesh's rules. */
-class MeshAgent extends Agent {
-  readonly #dial: () => Promise<Duplex>;
-
-  constructor(idleMs: number, dial: () => Promise<Duplex>) {
-    super({ keepAlive: true, timeout: idleMs });
-    this.#dial = dial;
-  }
-
-  override createConnection(
-    _options: unknown,
-    callback?: (error: Error | null, socket: Duplex) => void,
-  ): undefined {
-    this.#dial().then(
+function meshAgent(idleMs: number, dial: () => Promise<Duplex>): Agent {
+  const { Agent } = process.getBuiltinModule("node:http");
+  const agent = new Agent({ keepAlive: true, timeout: idleMs });
+  agent.createConnection = (_options, callback) => {
+    dial().then(
       (socket) => callback?.(null, socket),
       // The library reads no socket beside an error.
       (error: Error) => callback?.(error, undefined as never),
     );
-  }
+    return undefined;
+  };
+  return agent;
 }
 
 type GrpcCall = Pick<AuthQuestion, "path" | "headers" | "body">;
@@ -218,7 +217,7 @@ class Receiver implements Asking {
       ":path": path,
       ...Object.fromEntries(headers.map(({ name, value }) => [name, value])),
     });
-    this.#stop = () => stream.close(constants.NGHTTP2_CANCEL);
+    this.#stop = () => stream.close(cancelled);
     let status = 0;
     const received: HeaderValue[] = [];
     const note = (fields: Readonly<Record<string, unknown>>): void => {

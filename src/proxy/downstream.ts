@@ -9,6 +9,7 @@ import { unreachable } from "../core/std/unreachable.ts";
 import type { Wire, WireOwner } from "../edge/net/wire.ts";
 import { Exchange } from "./exchange.ts";
 import { HeldBytes } from "./held-bytes.ts";
+import { leaveCall } from "./leave-call.ts";
 import { mirrorBody } from "./mirror.ts";
 import { noteTimeout } from "./outcome.ts";
 import { type ErrorCode, type RescueOptions, rescue } from "./rescue.ts";
@@ -33,6 +34,7 @@ const drainIdleMs = 1_000;
 export class Downstream implements WireOwner {
   readonly shard: Shard;
   readonly exchange: Exchange;
+  tunnel: Tunnel | undefined;
   readonly #wire: Wire;
   readonly #counts: ServeOptions["counts"];
   readonly #body: BodyReader = new BodyReader();
@@ -51,7 +53,6 @@ export class Downstream implements WireOwner {
   /** The client will not send any more. */
   #ended = false;
   #draining = false;
-  #tunnel: Tunnel | undefined;
 
   constructor(options: ServeOptions) {
     this.shard = options.shard;
@@ -116,8 +117,7 @@ export class Downstream implements WireOwner {
         this.#held.append(bytes, start, end);
         break;
       case "tunnel":
-        this.touchTunnel();
-        this.#sendOn(bytes, start, end);
+        this.#sendOn(bytes, start, this.tunnel?.toServer(bytes, start, end) ?? end);
         break;
       case "linger":
       case "closed":
@@ -155,6 +155,7 @@ export class Downstream implements WireOwner {
         this.abort();
         break;
       case "tunnel":
+        this.tunnel?.endToServer();
         this.exchange.upstream?.endTunnel();
         break;
       case "linger":
@@ -169,7 +170,7 @@ export class Downstream implements WireOwner {
     const wasTunnel = this.#phase === "tunnel";
     this.#phase = "closed";
     this.exchange.resetCode = resetCodeOf(code);
-    this.#tunnel?.close();
+    this.tunnel?.close();
     this.#held.clear();
     this.#giveBodyBuffer();
     if (wasTunnel && code === "" && this.#ended) this.exchange.upstream?.endTunnel();
@@ -248,23 +249,24 @@ export class Downstream implements WireOwner {
     upstream?.abandon();
   }
 
-  /** The response was 101, or 2xx to CONNECT: from now on bytes are bytes. */
-  beginTunnel(): void {
+  /** The response was 101, or 2xx to CONNECT: from now on bytes are bytes. `bytes[from, to)` came behind its head. */
+  beginTunnel(bytes: Buffer, from: number, to: number): void {
     this.#phase = "tunnel";
-    this.#tunnel = new Tunnel(this.exchange, () => this.abort());
-    const { bytes, start, end } = this.#held;
-    this.exchange.upstream?.sendCopy(bytes, start, end);
+    this.tunnel = new Tunnel(this.exchange, () => this.abort());
+    this.sendCopy(bytes, from, this.tunnel.toClient(bytes, from, to));
+    const { bytes: early, start, end } = this.#held;
+    this.exchange.upstream?.sendCopy(early, start, this.tunnel.toServer(early, start, end));
     this.#held.clear();
     this.goOn();
   }
 
-  /** Bytes go through the tunnel. */
-  touchTunnel(): void {
-    this.#tunnel?.touch();
+  endTunnel(): void {
+    this.tunnel?.endToClient();
+    this.#wire.end();
   }
 
-  endTunnel(): void {
-    this.#wire.end();
+  leave(): boolean {
+    return this.tunnel?.leave() ?? leaveCall(this.exchange);
   }
 
   /** The connection ends when what is under way is over. */
@@ -412,7 +414,7 @@ export class Downstream implements WireOwner {
 
   #sendOn(bytes: Buffer, start: number, end: number): void {
     const { upstream } = this.exchange;
-    if (upstream === undefined) return;
+    if (upstream === undefined || start === end) return;
     if (this.#wire.givesBuffers) upstream.sendOwned(bytes, start, end);
     else if (bytes !== this.#bodyBuffer) upstream.sendCopy(bytes, start, end);
     else if (!upstream.sendOwned(bytes, start, end)) this.#bodyBuffer = undefined;
@@ -424,9 +426,8 @@ export class Downstream implements WireOwner {
       case "head":
         return this.#held.isEmpty || !this.#blocked;
       case "body":
-        if (isYielding) return false;
-        return upstream === undefined ? this.exchange.onBody !== undefined : !upstream.isBlocked;
       case "tunnel":
+        if (isYielding) return false;
         return upstream === undefined ? this.exchange.onBody !== undefined : !upstream.isBlocked;
       case "wait":
         return this.#held.isEmpty;

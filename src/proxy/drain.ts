@@ -1,11 +1,12 @@
 /**
  * The end of a shard. Clients learn late that a pod goes, so the shard goes on as before and only tells each of them to leave with
  * `Connection: close` (RFC 9112 §9.6). When nobody has come for a while, or the time is nearly over, it accepts nothing new and lets
- * each connection end as soon as nothing is cut off. What is left when the time is over is cut.
+ * each connection end as soon as nothing is cut off. What would not end by itself, such as a WebSocket, is ended politely a moment before the time is over;
+ * what is left then is cut.
  */
 import type { Listener } from "../edge/net/listen.ts";
 import type { DrainLimits, DrainReport, UnderWay } from "../thread/messages.ts";
-import type { Shard } from "./shard.ts";
+import type { Connection, Shard } from "./shard.ts";
 import { Timer } from "./timer-wheel.ts";
 
 /** How long somebody who was just accepted may take to become a connection that is counted: a handshake and a first word. */
@@ -13,6 +14,12 @@ const settleMs = 1_000;
 
 /** Of the whole time, the share that is left for who comes late. */
 const maxRefusingShare = 0.5;
+
+/** How long before the end connections are left politely: for the answers to close frames, and a round trip to anywhere. */
+const leaveMs = 1_000;
+
+/** Of the whole time, no more than this share. */
+const maxLeavingShare = 0.25;
 
 export type DrainOptions = {
   readonly shard: Shard;
@@ -29,11 +36,13 @@ export class Drain {
   readonly #end: Timer = new Timer(() => this.#over());
   readonly #lateness: Timer = new Timer(() => this.#close());
   readonly #quiet: Timer = new Timer(() => this.#lookWhetherQuiet());
+  readonly #leaving: Timer = new Timer(() => this.#leave());
   readonly #settling: Timer = new Timer(() => this.#settled());
   /** When somebody came, or went. */
   #lastMs: number;
   #accepted = 0;
   #isSettled = false;
+  #closedPolitely: UnderWay = nothing;
 
   constructor(options: DrainOptions) {
     const { shard, limits } = options;
@@ -45,6 +54,7 @@ export class Drain {
     shard.draining = true;
     shard.onConnectionGone = () => this.#noteGone();
     shard.wheel.arm(this.#end, graceMs);
+    shard.wheel.arm(this.#leaving, graceMs - Math.min(leaveMs, graceMs * maxLeavingShare));
     if (quietMs === 0) {
       this.#close();
       return;
@@ -84,6 +94,14 @@ export class Drain {
     this.#endIfEmpty();
   }
 
+  #leave(): void {
+    const { shard } = this.#options;
+    this.#close();
+    const left = [...shard.connections].filter((connection) => connection.leave?.() === true);
+    this.#closedPolitely = countBy(left);
+    this.#endIfEmpty();
+  }
+
   #settled(): void {
     this.#isSettled = true;
     this.#endIfEmpty();
@@ -98,13 +116,22 @@ export class Drain {
   #over(): void {
     const { shard, onOver } = this.#options;
     shard.onConnectionGone = () => {};
+    shard.wheel.disarm(this.#leaving);
     const cutOff = underWay(shard);
-    onOver({ waitedFor: this.#waitedFor, accepted: this.#accepted, cutOff });
+    for (const connection of shard.connections) connection.cut?.();
+    const closedPolitely = this.#closedPolitely;
+    onOver({ waitedFor: this.#waitedFor, accepted: this.#accepted, closedPolitely, cutOff });
   }
 }
 
+const nothing: UnderWay = { requests: 0, tunnels: 0, opaque: 0 };
+
 function underWay({ connections }: Shard): UnderWay {
-  const counts = { requests: 0, tunnels: 0, opaque: 0 };
-  for (const { isBusy, carries } of connections) if (isBusy) counts[carries]++;
+  return countBy([...connections].filter(({ isBusy }) => isBusy));
+}
+
+function countBy(connections: readonly Connection[]): UnderWay {
+  const counts = { ...nothing };
+  for (const { carries } of connections) counts[carries]++;
   return counts;
 }

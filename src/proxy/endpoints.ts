@@ -4,18 +4,21 @@
  */
 import {
   begin,
+  better,
   defaultSlowStartMs,
   end,
   firstOf,
-  load,
   loadSlots,
   type Offence,
   observe,
   observeAtLeast,
+  pairOf,
+  pass,
   penalize,
   pickTwo,
   pickWarm,
   secondOf,
+  settle,
   startLoad,
   warmUp,
 } from "../core/decide/balance.ts";
@@ -31,6 +34,9 @@ const maxBackoffMs = 10_000;
 
 /** Share of a back-off by which it varies, so that workers do not try again all at once (Linkerd). */
 const jitter = 0.1;
+
+/** How often it is forgotten a little who was given more requests than others; the exact moment does not matter. */
+const settleMs = 1_000;
 
 /** A connection without a request. */
 export type Idle = { close(): void };
@@ -50,6 +56,8 @@ export class EndpointState<C extends Idle> {
   open: ((options: DialOptions) => Dialing) | undefined = undefined;
   /** Its connections that speak HTTP/2, once one was wanted. */
   http2: Http2Pool | undefined = undefined;
+  /** The same for copies of requests, whose streams take no room from the requests themselves. */
+  mirrorHttp2: Http2Pool | undefined = undefined;
   /** No longer in the set: what is under way ends, and nothing is kept for later. */
   gone = false;
   /** Connection attempts that failed in a row. */
@@ -79,6 +87,7 @@ export class EndpointState<C extends Idle> {
     this.index = -1;
     for (const connection of this.idle.splice(0)) connection.close();
     this.http2?.close();
+    this.mirrorHttp2?.close();
   }
 }
 
@@ -90,6 +99,7 @@ export class EndpointGroup<C extends Idle> {
   /** Called after each update of the set. */
   readonly watchers: Set<() => void> = new Set();
   #load: Float64Array = new Float64Array(0);
+  #settledMs = 0;
 
   constructor(tuning: PeakEwma) {
     this.tuning = tuning;
@@ -97,6 +107,7 @@ export class EndpointGroup<C extends Idle> {
 
   /** Endpoints that stay keep their state. One that is at the same address but is somebody else now is a new one. */
   update(table: EndpointTable, nowMs: number): void {
+    settle(this.#load, 0);
     const before = new Map(this.members.map((member) => [member.key, member]));
     const loads = new Float64Array(table.endpoints.length * loadSlots);
     const members: EndpointState<C>[] = [];
@@ -138,15 +149,18 @@ export class EndpointGroup<C extends Idle> {
     if (pair < 0) return undefined;
     const { decayMs } = this.tuning;
     const start = { nowMs, decayMs, slowStartMs: defaultSlowStartMs, random01: random() };
-    const better = members[pickWarm(this.#load, pair, start)];
+    this.#settle(nowMs);
+    const at = pickWarm(this.#load, pair, start);
+    const picked = members[at];
     if (
-      better !== undefined &&
-      better.retryAtMs <= nowMs &&
-      !tried.includes(better) &&
-      (breaker === undefined || breaker.isAvailable(better, nowMs))
+      picked !== undefined &&
+      picked.retryAtMs <= nowMs &&
+      !tried.includes(picked) &&
+      (breaker === undefined || breaker.isAvailable(picked, nowMs))
     ) {
-      return better;
+      return picked;
     }
+    pass(this.#load, at);
     const left = members.filter(
       (member) => !tried.includes(member) && (breaker?.isAvailable(member, nowMs) ?? true),
     );
@@ -222,10 +236,11 @@ export class EndpointGroup<C extends Idle> {
   ): EndpointState<C> | undefined {
     const ready = left.filter(({ retryAtMs }) => retryAtMs <= nowMs);
     const pair = pickTwo(ready.length, random(), random());
-    if (pair >= 0) {
-      const first = ready[firstOf(pair)];
-      const second = ready[secondOf(pair)];
-      return this.#loadOf(second, nowMs) < this.#loadOf(first, nowMs) ? second : first;
+    const first = ready[firstOf(pair)];
+    const second = ready[secondOf(pair)];
+    if (first !== undefined && second !== undefined) {
+      const among = pairOf(first.index, second.index);
+      return this.members[better(this.#load, among, { nowMs, decayMs: this.tuning.decayMs })];
     }
     return left.reduce<EndpointState<C> | undefined>(
       (first, member) =>
@@ -234,8 +249,11 @@ export class EndpointGroup<C extends Idle> {
     );
   }
 
-  #loadOf(member: EndpointState<C> | undefined, nowMs: number): number {
-    return load(this.#load, member?.index ?? 0, { nowMs, decayMs: this.tuning.decayMs });
+  #settle(nowMs: number): void {
+    const elapsedMs = nowMs - this.#settledMs;
+    if (elapsedMs < settleMs) return;
+    settle(this.#load, elapsedMs);
+    this.#settledMs = nowMs;
   }
 }
 

@@ -23,6 +23,7 @@ import type { Direction } from "./labels.ts";
 import type { LoadedChoice, LoadedRule } from "./loaded.ts";
 import type { MirrorConnection } from "./mirror-connection.ts";
 import { noteNothing } from "./outcome.ts";
+import type { RequestTrace } from "./request-trace.ts";
 import type { ErrorCode } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
 import type { Destination } from "./tables.ts";
@@ -133,6 +134,10 @@ export class Exchange {
   readonly decision: Draft = new Draft();
   /** What the access log needs of the head. */
   readonly heard: Heard = { userAgent: "", trace: "" };
+  /** Undefined: tracing is off, or others have decided that this request is not traced. */
+  trace: RequestTrace | undefined = undefined;
+  /** That of an earlier request. */
+  spareTrace: RequestTrace | undefined = undefined;
   /** What took the request, for filters that replace the prefix that matched. */
   matched: MatchEntry | undefined = undefined;
   /** The port that the client dialed, as it sees it. */
@@ -211,7 +216,9 @@ export class Exchange {
     this.responseStarted = false;
     this.startedMs = this.shard.nowMs();
     this.readyMs = this.startedMs;
-    if (this.shard.accessLog !== undefined) this.shard.accessLog.hear(this);
+    const { tracer, accessLog } = this.shard;
+    if (tracer !== undefined) tracer.begin(this);
+    if (accessLog !== undefined) accessLog.hear(this);
     const { keepAlive, versionMinor, method } = this.head;
     // What a client sends behind CONNECT is meant for the tunnel. Without one nobody may read it as the next request.
     this.closes = !keepAlive || versionMinor === 0 || method === "CONNECT";
@@ -233,6 +240,7 @@ export class Exchange {
     const { wheel, decisions, accessLog } = this.shard;
     decisions.record(this);
     if (accessLog !== undefined) accessLog.write(this);
+    if (this.trace !== undefined) this.#endTrace(this.trace);
     this.decision.reset();
     wheel.disarm(this.deadline);
     wheel.disarm(this.wait);
@@ -269,6 +277,11 @@ export class Exchange {
     this.resetCode = undefined;
   }
 
+  #endTrace(trace: RequestTrace): void {
+    this.shard.tracer?.end(this, trace);
+    this.trace = undefined;
+  }
+
   /** The connection is over: nothing will be timed any more. */
   forgetTimers(): void {
     const { wheel } = this.shard;
@@ -287,6 +300,7 @@ export class Exchange {
   /** A try is over and another will follow, which begins as if there had been none. */
   leaveTry(): void {
     if (this.isProbe) noteNothing(this);
+    if (this.trace !== undefined) this.trace.close(this.shard.nowMs(), "");
     this.guard?.rest();
     this.state = "deciding";
     this.choice = undefined;

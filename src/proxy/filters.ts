@@ -22,6 +22,7 @@ import {
 import { unreachable } from "../core/std/unreachable.ts";
 import type { ExternalAuthEntry, FilterEntry, MirrorEntry } from "../core/table/outbound.ts";
 import type { TargetGroup } from "./exchange.ts";
+import type { SpokenProtocol } from "./loaded.ts";
 import type { MirrorCounts } from "./mirror-counts.ts";
 
 export type PreparedFilters = readonly FilterStep[];
@@ -42,6 +43,7 @@ export type FilterStep =
 export type PreparedMirror = Omit<MirrorEntry, "backend"> & {
   /** Undefined: the backend leads nowhere. */
   readonly group: TargetGroup | undefined;
+  readonly protocol: SpokenProtocol;
   readonly counts: MirrorCounts;
 };
 
@@ -53,6 +55,7 @@ export type PreparedAuth = Omit<ExternalAuth, "backend"> & {
 /** What filters that refer to backends need; `backend` is an index into the table's. */
 export type FilterContext = {
   readonly groupOf: (backend: number) => TargetGroup | undefined;
+  readonly protocolOf: (backend: number) => SpokenProtocol;
   readonly mirrorCounts: (backend: number) => MirrorCounts;
 };
 
@@ -125,8 +128,9 @@ function prepareMirror(
     return broken("a filter sends copies where there is no other backend");
   }
   const group = context.groupOf(backend);
+  const protocol = context.protocolOf(backend);
   const counts = context.mirrorCounts(backend);
-  return { kind: "mirror", mirror: { numerator, denominator, group, counts } };
+  return { kind: "mirror", mirror: { numerator, denominator, group, protocol, counts } };
 }
 
 function prepareAuth(

@@ -7,6 +7,7 @@ import type { Wire } from "../edge/net/wire.ts";
 import type { Exchange, Target, TargetGroup } from "./exchange.ts";
 import type { Guard } from "./guard.ts";
 import { Http2Pool, notHttp2 } from "./http2-pool.ts";
+import type { Direction } from "./labels.ts";
 import { type ErrorCode, rescue } from "./rescue.ts";
 import type { Shard } from "./shard.ts";
 import { noteOriginalProtocol, speaksHttp2 } from "./speaks-http2.ts";
@@ -20,7 +21,7 @@ const uncounted = { opened: (): void => {}, closed: (): void => {} };
 export type Forwarding = "pooled" | "fresh";
 
 /** Happens once in the life of a sidecar, so looking often costs less than a list of who waits. */
-const identityPollMs = 50;
+export const identityPollMs = 50;
 
 /** The response goes to the client by itself. When there is none, `exchange.answers.failed` is called, later. */
 export function forward(
@@ -31,6 +32,7 @@ export function forward(
 ): void {
   exchange.group = group;
   exchange.target = target;
+  if (exchange.trace !== undefined) exchange.trace.attempt(exchange, target);
   group.begin(target);
   if (speaksHttp2(exchange, target)) {
     forwardHttp2(exchange, group, target);
@@ -51,11 +53,24 @@ export function forward(
 function forwardHttp2(exchange: Exchange, group: TargetGroup, target: Target): void {
   const pool = poolOf(exchange, target);
   noteOriginalProtocol(exchange, target);
-  if (pool.link === undefined) {
-    connect(exchange, group, target, pool);
-    return;
-  }
-  sendOnStream(exchange, target, pool);
+  if (pool.link !== undefined) sendOnStream(exchange, target, pool);
+  else if (pool.isSilent) refuseSilent(exchange, group, target);
+  else connect(exchange, group, target, pool);
+}
+
+/** The endpoint was waited for by others, and said nothing. */
+function refuseSilent(exchange: Exchange, group: TargetGroup, target: Target): void {
+  const reason = `${endpointKey(target.endpoint)}: it has said nothing to a client of HTTP/2 lately`;
+  const told = setImmediate(() => {
+    exchange.cancelWait = undefined;
+    group.end(target);
+    const code = "connect-failed";
+    exchange.answers.failed(exchange, { code, reason, stale: false, nothingSent: true });
+  });
+  exchange.cancelWait = () => {
+    clearImmediate(told);
+    group.end(target);
+  };
 }
 
 function sendOnStream(exchange: Exchange, target: Target, pool: Http2Pool, wire?: Wire): void {
@@ -77,12 +92,16 @@ function sendOnStream(exchange: Exchange, target: Target, pool: Http2Pool, wire?
 
 /** The connections of an endpoint; made when the first request wants them. */
 function poolOf({ shard, origin }: Exchange, target: Target): Http2Pool {
-  target.http2 ??= new Http2Pool({
-    shard,
-    countsOf: (encrypted) => shard.upstreamCounts(origin.direction, encrypted),
-    preface: prefaceOf(target.endpoint, "http2"),
-  });
+  target.http2 ??= newHttp2Pool(shard, target, origin.direction);
   return target.http2;
+}
+
+export function newHttp2Pool(shard: Shard, { endpoint }: Target, direction: Direction): Http2Pool {
+  return new Http2Pool({
+    shard,
+    countsOf: (encrypted) => shard.upstreamCounts(direction, encrypted),
+    preface: prefaceOf(endpoint, "http2"),
+  });
 }
 
 /** `pool`: of connections that speak HTTP/2; undefined: HTTP/1. */
@@ -100,6 +119,7 @@ function connect(
     return;
   }
   const timer = new Timer(() => {
+    if (pool?.endSilence() === true) return;
     dialing.cancel();
     fail("connect-timeout", "it did not answer in time");
   });
@@ -121,8 +141,15 @@ function connect(
       exchange.cancelWait = undefined;
       target.reached();
       exchange.readyMs = shard.nowMs();
-      if (pool !== undefined) {
+      if (pool !== undefined && speaksHttp2(exchange, target)) {
         sendOnStream(exchange, target, pool, wire);
+        return;
+      }
+      if (pool !== undefined) {
+        // Its settings have told that it does not take what the client wants.
+        wire.destroy();
+        group.end(target);
+        forward(exchange, group, target, "pooled");
         return;
       }
       const counts = shard.upstreamCounts(exchange.origin.direction, wire.encrypted);
@@ -188,6 +215,8 @@ function sendKept(exchange: Exchange, guard: Guard, upstream: Upstream): void {
 function sendRequest(exchange: Exchange, upstream: Upstream, start: number): boolean {
   const { shard, head, bytes, bodyStart, bodyEnd } = exchange;
   const { scratch } = shard;
+  const { trace } = exchange;
+  if (trace !== undefined) trace.sent(exchange.requestEdit, upstream.isStream, shard.nowMs());
   const headEnd = writeHead(scratch, start, head, exchange.startLine, exchange.requestEdit);
   if (headEnd < 0) return false;
   const copied = Math.min(bodyEnd - bodyStart, scratch.length - headEnd);

@@ -4,6 +4,9 @@ import type { Exchange } from "./exchange.ts";
 
 const contentType = "application/grpc";
 
+const plus = 0x2b;
+const semicolon = 0x3b;
+
 /** Digits and a unit, eight digits at most. */
 const timeoutPattern = /^([0-9]{1,8})([HMSmun])$/;
 
@@ -16,9 +19,26 @@ const unitMs: Readonly<Record<string, number>> = {
   n: 1e-6,
 };
 
-/** Whether a request that came over HTTP/2 is one of gRPC. */
+/** Whether a request that came over HTTP/2 is one of gRPC. gRPC-Web, whose type begins alike, has its trailers in the content. */
 export function asksGrpc(head: RequestHead): boolean {
-  return head.fields.get("content-type")?.startsWith(contentType) === true;
+  const type = head.fields.get("content-type");
+  return type !== undefined && isGrpcType(type) && head.method === "POST";
+}
+
+export function isGrpcType(type: string): boolean {
+  if (!type.startsWith(contentType)) return false;
+  const next = type.charCodeAt(contentType.length);
+  return Number.isNaN(next) || next === plus || next === semicolon;
+}
+
+/** With `grpcFields` in a head without content it is what gRPC calls Trailers-Only. */
+export const grpcTypeField: readonly [string, string] = ["content-type", contentType];
+
+export function grpcFields(code: number, text: string): readonly (readonly [string, string])[] {
+  return [
+    ["grpc-status", `${code}`],
+    ["grpc-message", grpcMessage(text)],
+  ];
 }
 
 /** How long the client waits, from when its request came; 0: it has not said. A deadline that has passed already is the shortest. */
@@ -35,7 +55,7 @@ export function grpcStatusOf(text: string | undefined): number | undefined {
 }
 
 /** Percent-encoded UTF-8 but for visible ASCII without the percent sign itself ("gRPC over HTTP2", Status-Message). */
-export function grpcMessage(text: string): string {
+function grpcMessage(text: string): string {
   const bytes = Buffer.from(text, "utf8");
   let message = "";
   for (const byte of bytes) {

@@ -4,7 +4,7 @@
  * many as there were streams at once.
  */
 import { randomBytes } from "node:crypto";
-import type { HeaderBlock } from "../codec/http2/header-block.ts";
+import { type HeaderBlock, methodOf } from "../codec/http2/header-block.ts";
 import type { Http2Stream } from "../codec/http2/stream.ts";
 import { formatIp } from "../core/std/ip.ts";
 import type { Wire } from "../edge/net/wire.ts";
@@ -96,7 +96,8 @@ class ServerStream extends StreamWire {
   readonly encrypted: boolean;
   protected readonly isClient = false;
   readonly #onSpare: (wire: ServerStream) => void;
-  #begun: { readonly link: Http2Link; readonly stream: Http2Stream } | undefined;
+  /** Whose head is awaited. */
+  #begun: Http2Stream | undefined;
 
   constructor(shard: Shard, wire: Wire, onSpare: (wire: ServerStream) => void) {
     super(shard);
@@ -110,16 +111,16 @@ class ServerStream extends StreamWire {
   }
 
   serve(link: Http2Link, stream: Http2Stream): void {
-    this.#begun = { link, stream };
+    this.link = link;
+    this.#begun = stream;
     stream.consumer = this;
   }
 
   protected writeHead(block: HeaderBlock, isAll: boolean, out: Buffer, start: number): number {
     const isUpgrade = block.protocol >= 0;
-    const method = isUpgrade ? "GET" : block.value(block.method);
-    if (this.#begun !== undefined) {
-      const { link, stream } = this.#begun;
-      this.bind(link, stream, { kind: "response", method, isUpgrade });
+    const method = isUpgrade ? "GET" : methodOf(block);
+    if (this.#begun !== undefined && this.link !== undefined) {
+      this.bind(this.link, this.#begun, { kind: "response", method, isUpgrade });
     }
     this.isTunnel = isUpgrade || block.path < 0;
     const key = isUpgrade ? randomBytes(keyBytes).toString("base64") : "";

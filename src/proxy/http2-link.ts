@@ -3,7 +3,6 @@
  * gathers until everything that this turn of the event loop brought has been looked at, and leaves in one write.
  */
 import { OutBuffer } from "../codec/http2/out-buffer.ts";
-import { defaultHttp2Limits } from "../codec/http2/protection.ts";
 import { Http2Session } from "../codec/http2/session.ts";
 import type { SessionOwner } from "../codec/http2/session-core.ts";
 import type { Http2Stream } from "../codec/http2/stream.ts";
@@ -69,7 +68,7 @@ export class Http2Link implements WireOwner {
     this.#out.end += preface.copy(this.#out.bytes, 0);
     this.session = new Http2Session({
       role,
-      limits: defaultHttp2Limits,
+      limits: shard.http2Limits,
       shared: shard.http2,
       out: this.#out,
       owner: this.#sessionOwner(),
@@ -191,11 +190,13 @@ export class Http2Link implements WireOwner {
   #flushSoon(): void {
     if (this.#isFeeding || this.#isFlushing) return;
     this.#isFlushing = true;
-    setImmediate(() => {
-      this.#isFlushing = false;
-      this.#flush();
-    });
+    setImmediate(this.#flushNow);
   }
+
+  readonly #flushNow = (): void => {
+    this.#isFlushing = false;
+    this.#flush();
+  };
 
   #flush(): void {
     if (this.#isGone) return;

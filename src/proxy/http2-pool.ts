@@ -3,6 +3,7 @@
  * Requests take streams of them; `Upstream` sees a stream as a connection of its own.
  */
 import { createHash } from "node:crypto";
+import { Known } from "../codec/header-list.ts";
 import { Http2Error } from "../codec/http2/frames.ts";
 import type { HeaderBlock } from "../codec/http2/header-block.ts";
 import type { Upgrade } from "../codec/http2/http1-from-h2.ts";
@@ -22,6 +23,12 @@ const sessionIdleMs = 60_000;
 
 /** How long it is remembered that an endpoint does not speak HTTP/2. It may be replaced by one that does, at the same address. */
 const memoryMs = 60_000;
+
+/**
+ * The same for one that takes connections and says nothing, which may be busy only: doubled for each time in a row, up to `memoryMs`. It is asked again by one
+ * request, while the others do not wait.
+ */
+const firstSilenceMs = 5_000;
 
 /** Stands for a failure to be told HTTP/2's settings, among the codes of the system. */
 export const notHttp2 = "NOT_HTTP2";
@@ -48,11 +55,17 @@ export class Http2Pool {
   readonly idle: Upstream[] = [];
   readonly #options: Http2PoolOptions;
   readonly #links: Set<Http2Link> = new Set();
+  /** Had room when it was asked last. */
+  #roomy: Http2Link | undefined;
   readonly #waiting: Set<DialOptions> = new Set();
   #dialing: Dialing | undefined;
   #opening: Http2Link | undefined;
   #isClosed = false;
+  /** When `#opening` was connected. */
+  #openedMs = 0;
   #untilMs = 0;
+  /** How often in a row it has said nothing. */
+  #silences = 0;
 
   constructor(options: Http2PoolOptions) {
     this.#options = options;
@@ -60,8 +73,14 @@ export class Http2Pool {
 
   /** A connection with room for a stream. */
   get link(): Http2Link | undefined {
-    for (const link of this.#links) if (link.session.canOpen) return link;
-    return undefined;
+    if (this.#roomy?.session.canOpen === true) return this.#roomy;
+    this.#roomy = undefined;
+    for (const link of this.#links) {
+      if (!link.session.canOpen) continue;
+      this.#roomy = link;
+      break;
+    }
+    return this.#roomy;
   }
 
   /** Whether a connection is there that could be spoken over. */
@@ -70,9 +89,21 @@ export class Http2Pool {
     return false;
   }
 
+  /** Whether the endpoint has said that it does not take extended CONNECT (RFC 8441 §3). */
+  get refusesUpgrades(): boolean {
+    for (const { session } of this.#links) return !session.peer.allowsConnectProtocol;
+    return false;
+  }
+
   /** Whether the endpoint has shown lately that it does not speak HTTP/2. */
   get isUnable(): boolean {
-    return this.#options.shard.nowMs() < this.#untilMs;
+    return this.#options.shard.nowMs() < this.#untilMs || this.isSilent;
+  }
+
+  /** Whether it would have to be waited for in vain. */
+  get isSilent(): boolean {
+    if (this.#silences === 0) return false;
+    return this.#options.shard.nowMs() < this.#untilMs || this.#dialing !== undefined;
   }
 
   newStream(): ClientStream {
@@ -84,6 +115,24 @@ export class Http2Pool {
     this.#waiting.add(options);
     if (this.#dialing === undefined) this.#dial(options);
     return { cancel: () => this.#cancel(options) };
+  }
+
+  /**
+   * The time of one who waits for a stream is over. True: the endpoint takes the connection and says nothing, so all who wait are told that it does not speak
+   * HTTP/2. False: it was not reached in time.
+   */
+  endSilence(): boolean {
+    const link = this.#opening;
+    const { nowMs, limits } = this.#options.shard;
+    const now = nowMs();
+    // What came late has not been waited for.
+    if (link === undefined || now - this.#openedMs < limits.connectTimeoutMs / 2) return false;
+    this.#opening = undefined;
+    this.#untilMs = now + Math.min(firstSilenceMs * 2 ** this.#silences, memoryMs);
+    this.#silences++;
+    link.destroy();
+    this.#fail({ kind: "connect", code: notHttp2, reason: notSpoken("it says nothing") });
+    return true;
   }
 
   /** What is under way ends, and nothing new begins. */
@@ -126,12 +175,14 @@ export class Http2Pool {
       onGone: (why) => this.#gone(link, why),
     });
     this.#opening = link;
+    this.#openedMs = shard.nowMs();
     this.#dialing = { cancel: () => link.destroy() };
   }
 
   #ready(link: Http2Link): void {
     this.#dialing = undefined;
     this.#opening = undefined;
+    this.#silences = 0;
     this.#links.add(link);
     for (const options of [...this.#waiting]) {
       if (!link.session.canOpen) break;
@@ -144,11 +195,13 @@ export class Http2Pool {
 
   #gone(link: Http2Link, why: string): void {
     this.#links.delete(link);
+    if (this.#roomy === link) this.#roomy = undefined;
     if (this.#opening !== link) return;
     this.#opening = undefined;
     this.#untilMs = this.#options.shard.nowMs() + memoryMs;
+    this.#silences = 0;
     const what = why === "" ? "it closed the connection" : why;
-    this.#fail({ kind: "connect", code: notHttp2, reason: `it does not speak HTTP/2: ${what}` });
+    this.#fail({ kind: "connect", code: notHttp2, reason: notSpoken(what) });
   }
 
   #fail(failure: Parameters<DialOptions["onFailure"]>[0]): void {
@@ -157,6 +210,10 @@ export class Http2Pool {
     this.#waiting.clear();
     for (const { onFailure } of waiting) onFailure(failure);
   }
+}
+
+function notSpoken(what: string): string {
+  return `it does not speak HTTP/2: ${what}`;
 }
 
 class ClientStream extends StreamWire {
@@ -228,7 +285,7 @@ class ClientStream extends StreamWire {
 
   protected override noteTrailers(block: HeaderBlock): void {
     for (let i = 0; i < block.count; i++) {
-      if (block.name(i) === "grpc-status") this.grpcStatus = grpcStatusOf(block.value(i));
+      if (block.ids[i] === Known.grpcStatus) this.grpcStatus = grpcStatusOf(block.value(i));
     }
   }
 

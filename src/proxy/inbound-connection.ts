@@ -6,23 +6,21 @@
  * meant; and a port that stands in front of one port of the application, for everybody. With redirect rules every port of the
  * pod leads to the mesh port, and the kernel knows which one a connection was going to.
  *
- * On a port without a policy about requests, bytes that are no HTTP pass through unread. That is never a way to pass HTTP
- * through unread: whoever speaks first is looked at, however late.
+ * On a port without a policy about requests, bytes that are no HTTP pass through unread, and letters whose client waits for
+ * an answer. That is never a way to pass HTTP through unread: whoever speaks first is looked at, however late.
  */
 import { maxClientHelloBytes, parseClientHello } from "../codec/client-hello.ts";
 import { type Sniffed, sniff } from "../codec/sniff.ts";
 import { parseTransportHeader } from "../codec/transport-header.ts";
 import type { Peer } from "../core/decide/admit.ts";
 import { endpointKey } from "../core/model/endpoint.ts";
-import { formatIp, parseIp } from "../core/std/ip.ts";
-import type { AcceptedSocket } from "../edge/net/listen.ts";
+import { formatIp } from "../core/std/ip.ts";
 import type { NodeWire } from "../edge/net/node-wire.ts";
-import type { OriginalDestination } from "../edge/net/original-dst.ts";
 import type { Wire, WireOwner } from "../edge/net/wire.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import { inboundAnswers } from "./inbound.ts";
 import type { LoadedInbound } from "./loaded.ts";
-import type { Guest, MeshDoor } from "./mesh-door.ts";
+import { certificateCrowd, certificateLate, type MeshDoor } from "./mesh-door.ts";
 import {
   ApplicationDial,
   admitOpaque,
@@ -33,58 +31,6 @@ import {
 import { serveHttp } from "./serve-http.ts";
 import type { Shard } from "./shard.ts";
 import { Timer } from "./timer-wheel.ts";
-
-/** A connection. Of those that come to the mesh port itself nothing is said in plain text. */
-export function acceptInbound(door: MeshDoor, accepted: AcceptedSocket): void {
-  const { shard } = door;
-  const { readOriginal } = shard;
-  const isMesh = door.kind === "inbound-mesh";
-  const original =
-    isMesh && readOriginal !== undefined ? accepted.originalDestination(readOriginal) : undefined;
-  const redirected = original?.port === door.port ? undefined : original;
-  if (isMesh && redirected === undefined) {
-    door.endTls(accepted.toSocket());
-    return;
-  }
-  if (redirected !== undefined && !isOfPod(shard, redirected)) {
-    const { ip: address, port } = redirected;
-    shard.refuseConnection("unknown address", { port, client: accepted.remoteIp, address });
-    accepted.destroy();
-    return;
-  }
-  const port = redirected?.port ?? door.port;
-  const ip = parseIp(accepted.remoteIp);
-  // Without an address the client is gone already.
-  if (ip === undefined) {
-    accepted.destroy();
-    return;
-  }
-  const wire = accepted.toWire(shard.headBuffer, shard.pool);
-  const peer: Peer = { ip, tls: false, identity: undefined };
-  const podIp = redirected?.ip;
-  new Arrival({ shard, wire, peer, port, podIp, tls: { door, wire } }).begin();
-}
-
-/** Whether the pod has the address. Without a list the redirect rules are believed. */
-function isOfPod({ settings }: Shard, { ip }: OriginalDestination): boolean {
-  const { podIps = [] } = settings.redirect ?? {};
-  return podIps.length === 0 || podIps.includes(ip);
-}
-
-/** The same connection after its TLS was ended and the peer is known. */
-export function greetGuest(door: MeshDoor, guest: Guest): void {
-  const { wire, peer, withTransportHeader, original } = guest;
-  const { shard } = door;
-  const isRedirected = original !== undefined && original.port !== door.port;
-  const isStranger = peer.identity === undefined || !withTransportHeader;
-  if (door.kind === "inbound-mesh" && isStranger && !isRedirected) {
-    shard.refuseConnection("identity required", { client: formatIp(peer.ip) });
-    wire.destroy();
-    return;
-  }
-  const port = withTransportHeader ? undefined : (original?.port ?? door.port);
-  new Arrival({ shard, wire, peer, port, podIp: original?.ip, tls: undefined }).begin();
-}
 
 /** A hello is the longest of what makes a protocol known. */
 const maxFirstBytes: number = maxClientHelloBytes + 5;
@@ -101,10 +47,13 @@ type ArrivalOptions = {
   readonly tls: { readonly door: MeshDoor; readonly wire: NodeWire } | undefined;
 };
 
-/** `silent`: the client has said nothing. `speaking`: not enough. `policy`: enough, but what the port admits is not known yet. */
-type Waiting = "nothing" | "silent" | "speaking" | "policy";
+/**
+ * `silent`: the client has said nothing. `speaking`: not enough. `policy`: enough, but what the port admits is not known yet. `certificate`: it speaks TLS, and
+ * whether that ends here is not known yet.
+ */
+type Waiting = "nothing" | "silent" | "speaking" | "policy" | "certificate";
 
-class Arrival implements WireOwner {
+export class Arrival implements WireOwner {
   readonly #shard: Shard;
   readonly #wire: Wire;
   readonly #peer: Peer;
@@ -115,8 +64,11 @@ class Arrival implements WireOwner {
   #port: number | undefined;
   /** The transport header says that the bytes are no HTTP, so the server may well speak first. */
   #isMarkedOpaque = false;
+  /** The client waits in the middle of a word. */
+  #isWord = false;
   #waiting: Waiting = "nothing";
   #unfollow: (() => void) | undefined;
+  #callOffCertificate: (() => void) | undefined;
   #clientEnded = false;
   /** As an opaque connection, by the policy of now. */
   #isAdmitted = false;
@@ -161,12 +113,15 @@ class Arrival implements WireOwner {
     const policy = this.#policy();
     const isForServer = this.#server !== undefined || this.#dial !== undefined;
     if (this.#waiting === "policy") return;
-    if (policy === undefined || policy.reading === "http" || (this.#held.isEmpty && !isForServer)) {
-      this.#leave();
-      this.#wire.destroy();
-      return;
-    }
-    this.#relay(policy);
+    // Nobody shakes hands by halves.
+    if (this.#waiting === "certificate") this.#close();
+    else if (
+      policy === undefined ||
+      policy.reading === "http" ||
+      (this.#held.isEmpty && !isForServer)
+    ) {
+      this.#close();
+    } else this.#relay(policy);
   }
 
   onClose(): void {
@@ -201,7 +156,7 @@ class Arrival implements WireOwner {
     const { bytes, start, end } = this.#held;
     if (start === end) return this.#awaitClient(policy);
     const sniffed = sniff(bytes, start, end);
-    if (sniffed === "more") return this.#awaitMore();
+    if (sniffed === "more") return this.#awaitMore(policy);
     if (sniffed === "tls" && this.#tls !== undefined) return this.#lookAtHello(policy);
     return this.#take(sniffed, policy);
   }
@@ -234,7 +189,7 @@ class Arrival implements WireOwner {
   #lookAtHello(policy: LoadedInbound | undefined): boolean {
     const { bytes, start, end } = this.#held;
     const name = this.#tls?.door.name;
-    if (name === undefined) return this.#refuse("no identity");
+    if (name === undefined) return this.#awaitCertificate();
     const hello = parseClientHello(bytes, start, end);
     if (hello.state === "more") return this.#awaitMore();
     if (hello.state === "hello" && hello.serverName === name) return this.#endTls();
@@ -264,15 +219,30 @@ class Arrival implements WireOwner {
     return this.#await("silent", silenceMs);
   }
 
-  #awaitMore(): boolean {
+  /** `policy`: how a word may be carried. Who marks bytes as opaque has waited for the rest of a word already. */
+  #awaitMore(policy?: LoadedInbound): boolean {
     const { start, end } = this.#held;
     if (end - start > maxFirstBytes) return this.#refuse("unknown protocol");
+    const hasWaited = this.#isWord || this.#isMarkedOpaque;
+    if (hasWaited && policy?.reading === "any") return this.#relay(policy);
     return this.#await("speaking", this.#shard.limits.detectTimeoutMs);
   }
 
   /** Nothing is read meanwhile. */
   #awaitPolicy(): boolean {
     this.#await("policy", this.#shard.limits.discoveryTimeoutMs);
+    return false;
+  }
+
+  /** Nothing is read meanwhile. */
+  #awaitCertificate(): boolean {
+    this.#callOffCertificate ??= this.#tls?.door.whenCertified(() => {
+      this.#stopWaiting();
+      if (this.#look()) this.#wire.resume();
+    });
+    if (this.#callOffCertificate === undefined)
+      return this.#refuse("no identity", certificateCrowd);
+    this.#await("certificate", this.#shard.limits.discoveryTimeoutMs);
     return false;
   }
 
@@ -288,10 +258,23 @@ class Arrival implements WireOwner {
   #expired(): void {
     const policy = this.#policy();
     if (this.#waiting === "policy") this.#refuse("discovery timeout");
-    else if (this.#waiting === "speaking") this.#refuse("detection timeout");
+    else if (this.#waiting === "certificate") this.#refuse("no identity", certificateLate);
+    else if (this.#waiting === "speaking") this.#tireOfWord(policy);
     else if (this.#server !== undefined) this.#close();
     else if (policy === undefined || policy.reading === "http") this.#wire.destroy();
     else this.#askServer(policy);
+  }
+
+  #tireOfWord(policy: LoadedInbound | undefined): void {
+    const { bytes, start, end } = this.#held;
+    const isAny = policy === undefined || policy.reading === "any";
+    if (this.#port === undefined || !isAny || sniff(bytes, start, end) !== "more") {
+      this.#refuse("detection timeout");
+      return;
+    }
+    this.#isWord = true;
+    const readsOn = policy === undefined ? this.#awaitPolicy() : this.#relay(policy);
+    if (!readsOn) this.#wire.pause();
   }
 
   /** The client waits for something, which can only be the server's greeting. */
@@ -391,7 +374,9 @@ class Arrival implements WireOwner {
     this.#leave();
     const { bytes, start, end } = this.#held;
     const fromClient = bytes.subarray(start, end);
-    const unsent = { fromClient, fromServer, clientEnded: this.#clientEnded };
+    const isWord =
+      this.#policy()?.reading === "any" && start < end && sniff(bytes, start, end) === "more";
+    const unsent = { fromClient, isWord, fromServer, clientEnded: this.#clientEnded };
     new OpaqueConnection(this.#shard, client, server, unsent);
   }
 
@@ -454,6 +439,7 @@ class Arrival implements WireOwner {
     this.#over = true;
     this.#stopWaiting();
     this.#unfollow?.();
+    this.#callOffCertificate?.();
     this.#forgetServer();
   }
 }

@@ -11,11 +11,12 @@ import type { RateLimit } from "../core/model/rate-limit.ts";
 import type { Result } from "../core/std/result.ts";
 import type { HttpRouteTable, MatchEntry } from "../core/table/http-route.ts";
 import type { InboundTable } from "../core/table/inbound.ts";
-import type {
-  BackendEntry,
-  OpaqueEntry,
-  OutboundRule,
-  OutboundTable,
+import {
+  type BackendEntry,
+  type OpaqueEntry,
+  type OutboundRule,
+  type OutboundTable,
+  protocolTo,
 } from "../core/table/outbound.ts";
 import type { Breaker } from "./breaker.ts";
 import { type Counts, type Labels, RouteCounts } from "./count.ts";
@@ -91,10 +92,14 @@ export type LoadedRule = LoadedResilience & {
   readonly choices: readonly LoadedChoice[];
 };
 
+/** What a policy says of the protocol of a destination, a backend or a port. */
+export type SpokenProtocol = OutboundTable["protocol"];
+
 export type LoadedChoice = {
   readonly filters: PreparedFilters;
   readonly group: TargetGroup | undefined;
   readonly breaker: Breaker | undefined;
+  readonly protocol: SpokenProtocol;
 };
 
 export type LoadedInbound = {
@@ -181,6 +186,7 @@ export function loadOutbound(
     const route = routeOf(table.http, at);
     const filterContext: FilterContext = {
       groupOf: (backend) => groups[backend],
+      protocolOf: (backend) => protocolTo(table, backend),
       mirrorCounts: (backend) =>
         new MirrorCounts(counts, {
           ...outboundRouteLabels(table.parent, table.http.routes[route]?.meta),
@@ -196,6 +202,7 @@ export function loadOutbound(
         filters: prepareFilters(filters, filterContext),
         group: groups[backend],
         breaker: balancers[backend]?.breaker,
+        protocol: protocolTo(table, backend),
       })),
     };
   });

@@ -1,4 +1,7 @@
-/** Where peers of the mesh come in: ends their TLS, once there is a certificate to do that with. */
+/**
+ * Where peers of the mesh come in: ends their TLS. Who comes before there is a certificate to do that with is kept waiting, as requests are for their policy,
+ * and for as long.
+ */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Peer } from "../core/decide/admit.ts";
@@ -12,6 +15,14 @@ import {
 import type { NodeWire } from "../edge/net/node-wire.ts";
 import type { OriginalDestination } from "../edge/net/original-dst.ts";
 import type { Shard } from "./shard.ts";
+import { Timer } from "./timer-wheel.ts";
+
+/** A handshake takes about a millisecond, so whoever came behind so many would be served later than clients wait for. */
+export const maxAwaitingCertificate = 1_000;
+
+/** Why somebody who came before the certificate is refused. */
+export const certificateLate = "the certificate has not come in time";
+export const certificateCrowd: string = `${maxAwaitingCertificate} connections wait for the certificate already`;
 
 /** A peer whose TLS was ended here. */
 export type Guest = {
@@ -37,6 +48,7 @@ export class MeshDoor {
   readonly #greet: (door: MeshDoor, guest: Guest) => void;
   #server: MeshServer | undefined;
   #name: string | undefined;
+  readonly #awaiting = new Set<() => void>();
 
   constructor({ shard, kind, port, greet }: MeshDoorOptions) {
     this.shard = shard;
@@ -48,6 +60,13 @@ export class MeshDoor {
   /** What clients call this workload; undefined until it has a certificate. */
   get name(): string | undefined {
     return this.#name;
+  }
+
+  /** Calls back when the first certificate has come; the answer calls it off. Undefined: too many wait already. */
+  whenCertified(go: () => void): (() => void) | undefined {
+    if (this.#awaiting.size >= maxAwaitingCertificate) return undefined;
+    this.#awaiting.add(go);
+    return () => this.#awaiting.delete(go);
   }
 
   /** Shows another certificate from the next connection on. */
@@ -65,14 +84,38 @@ export class MeshDoor {
       onFailure: (code) =>
         shard.refuseConnection("tls handshake", { port: this.port, detail: code }),
     });
+    const waiting = [...this.#awaiting];
+    this.#awaiting.clear();
+    for (const go of waiting) go();
   }
 
   endTls(socket: Socket): void {
-    if (this.#server !== undefined) {
-      this.#server.accept(socket);
+    if (this.#server === undefined) this.#keepWaiting(socket);
+    else this.#server.accept(socket);
+  }
+
+  /** Nothing is read meanwhile. */
+  #keepWaiting(socket: Socket): void {
+    const { wheel, limits } = this.shard;
+    const timer = new Timer(() => this.#refuse(socket, certificateLate));
+    const callOff = this.whenCertified(() => {
+      wheel.forget(timer);
+      this.endTls(socket);
+    });
+    if (callOff === undefined) {
+      this.#refuse(socket, certificateCrowd);
       return;
     }
-    this.shard.refuseConnection("no identity", { port: this.port });
+    wheel.arm(timer, limits.discoveryTimeoutMs);
+    socket.on("error", () => {});
+    socket.once("close", () => {
+      wheel.forget(timer);
+      callOff();
+    });
+  }
+
+  #refuse(socket: Socket, detail: string): void {
+    this.shard.refuseConnection("no identity", { port: this.port, detail });
     socket.destroy();
   }
 

@@ -1,5 +1,5 @@
 /**
- * A connection that carries copies of requests, one at a time. Whatever happens on it ends here: it never makes anybody wait,
+ * A connection, or a stream of one, that carries copies of requests, one at a time. Whatever happens on it ends here: it never makes anybody wait,
  * and it holds no more than `limits.maxMirrorBytes` of what its mirror has not taken. The request itself is not slowed down for a
  * mirror, so one that falls behind by more is cut off.
  */
@@ -10,8 +10,9 @@ import { type Dialing, dial } from "../edge/net/dial.ts";
 import type { Wire, WireOwner } from "../edge/net/wire.ts";
 import type { ConnectionCounts } from "./count.ts";
 import type { Target } from "./exchange.ts";
-import { dialTargetOf, prefaceOf } from "./forward.ts";
+import { dialTargetOf, newHttp2Pool, prefaceOf } from "./forward.ts";
 import { HeldBytes } from "./held-bytes.ts";
+import { type Http2Pool, notHttp2 } from "./http2-pool.ts";
 import { keepAliveMs } from "./keep-alive.ts";
 import type { MirrorPool } from "./mirror.ts";
 import type { MirrorCounts, MirrorResult } from "./mirror-counts.ts";
@@ -26,6 +27,9 @@ const mirrorAnswerMs = 10_000;
 
 type Phase = "dialing" | "idle" | "busy" | "closed";
 
+/** `tried`: nobody has said that the mirror speaks it. */
+export type MirrorHttp2 = "no" | "tried" | "declared";
+
 export type MirrorCopy = {
   readonly counts: MirrorCounts;
   /** The request's; it decides whether the answer has a body. */
@@ -34,6 +38,8 @@ export type MirrorCopy = {
 
 export class MirrorConnection implements WireOwner {
   readonly target: Target;
+  /** Whether it is a stream of a connection that speaks HTTP/2, for one copy. */
+  #isStream: boolean;
   readonly #shard: Shard;
   readonly #pool: MirrorPool;
   readonly #timer: Timer;
@@ -42,6 +48,8 @@ export class MirrorConnection implements WireOwner {
   /** What could not be sent yet, and what came of a head that is not complete. */
   readonly #unsent: HeldBytes = new HeldBytes();
   readonly #held: HeldBytes = new HeldBytes();
+  /** Whether an endpoint that does not speak HTTP/2 gets the copy as HTTP/1. */
+  #mayFallBack: boolean;
   #phase: Phase = "dialing";
   #dialing: Dialing | undefined;
   #wire: Wire | undefined;
@@ -60,7 +68,10 @@ export class MirrorConnection implements WireOwner {
     readonly shard: Shard;
     readonly pool: MirrorPool;
     readonly target: Target;
+    readonly http2: MirrorHttp2;
   }) {
+    this.#isStream = options.http2 !== "no";
+    this.#mayFallBack = options.http2 === "tried";
     this.#shard = options.shard;
     this.#pool = options.pool;
     this.target = options.target;
@@ -193,12 +204,26 @@ export class MirrorConnection implements WireOwner {
       this.#finish("failed");
       return;
     }
-    this.#dialing = (target.open ?? dial)({
+    const http2 = this.#isStream ? mirrorPoolOf(shard, target) : undefined;
+    if (http2?.link !== undefined) {
+      this.#opened(http2.newStream());
+      return;
+    }
+    if (http2?.isSilent === true) {
+      this.#refused();
+      return;
+    }
+    const open = http2 === undefined ? (target.open ?? dial) : http2.open.bind(http2);
+    this.#dialing = open({
       target: dialed,
       pool: shard.pool,
       firstBuffer: shard.headBuffer,
       onOpen: (wire) => this.#opened(wire),
-      onFailure: () => {
+      onFailure: ({ code }) => {
+        if (code === notHttp2) {
+          this.#refused();
+          return;
+        }
         target.failed(shard.nowMs(), shard.random());
         this.#finish("failed");
       },
@@ -206,17 +231,30 @@ export class MirrorConnection implements WireOwner {
     shard.wheel.arm(this.#timer, shard.limits.connectTimeoutMs);
   }
 
+  /** The endpoint does not speak HTTP/2. */
+  #refused(): void {
+    this.#dialing = undefined;
+    if (!this.#mayFallBack) {
+      this.#finish("failed");
+      return;
+    }
+    this.#isStream = false;
+    this.#dial();
+  }
+
   #opened(wire: Wire): void {
     const shard = this.#shard;
     this.#dialing = undefined;
     this.#wire = wire;
     wire.owner = this;
-    this.#counts = shard.upstreamCounts("outbound", wire.encrypted);
-    this.#counts.opened();
+    if (!this.#isStream) {
+      this.#counts = shard.upstreamCounts("outbound", wire.encrypted);
+      this.#counts.opened();
+    }
     this.target.reached();
     this.#phase = "busy";
     shard.wheel.disarm(this.#timer);
-    const preface = prefaceOf(this.target.endpoint, "http1");
+    const preface = this.#isStream ? undefined : prefaceOf(this.target.endpoint, "http1");
     if (preface !== undefined && !shard.sendCopy(wire, preface, 0, preface.length)) {
       this.#lentBytes = preface.length;
     }
@@ -262,9 +300,11 @@ export class MirrorConnection implements WireOwner {
       }
       if (status >= 200) {
         this.#answering = true;
-        this.#idleMs = this.#head.keepAlive
-          ? keepAliveMs(this.#head, this.#shard.limits.poolIdleTimeoutMs)
-          : 0;
+        // Another stream costs nothing.
+        this.#idleMs =
+          this.#head.keepAlive && !this.#isStream
+            ? keepAliveMs(this.#head, this.#shard.limits.poolIdleTimeoutMs)
+            : 0;
         this.#body.begin(this.#head.bodyKind, this.#head.contentLength);
         this.#takeBody(source, after, end);
         return;
@@ -307,6 +347,7 @@ export class MirrorConnection implements WireOwner {
 
   #expired(): void {
     if (this.#phase === "dialing") {
+      if (this.#isStream && this.target.mirrorHttp2?.endSilence() === true) return;
       this.target.failed(this.#shard.nowMs(), this.#shard.random());
       this.#finish("failed");
     } else {
@@ -314,4 +355,9 @@ export class MirrorConnection implements WireOwner {
       this.#finish("timeout");
     }
   }
+}
+
+function mirrorPoolOf(shard: Shard, target: Target): Http2Pool {
+  target.mirrorHttp2 ??= newHttp2Pool(shard, target, "outbound");
+  return target.mirrorHttp2;
 }

@@ -5,8 +5,9 @@
 import { writeHead } from "../codec/http1-write.ts";
 import type { Exchange, Target } from "./exchange.ts";
 import type { PreparedMirror } from "./filters.ts";
-import { MirrorConnection } from "./mirror-connection.ts";
+import { MirrorConnection, type MirrorHttp2 } from "./mirror-connection.ts";
 import type { Shard } from "./shard.ts";
+import { mirrorsOverHttp2 } from "./speaks-http2.ts";
 
 /**
  * Copies under way in one worker. A dead mirror holds each for `mirrorAnswerMs` (`mirror-connection.ts`), so this bounds the
@@ -29,9 +30,9 @@ export class MirrorPool {
   }
 
   /** A connection that waits for a copy, or a new one. */
-  connectionTo(shard: Shard, target: Target): MirrorConnection {
-    const waiting = this.#idle.get(target)?.pop();
-    const connection = waiting ?? new MirrorConnection({ shard, pool: this, target });
+  connectionTo(shard: Shard, target: Target, http2: MirrorHttp2): MirrorConnection {
+    const waiting = http2 === "no" ? this.#idle.get(target)?.pop() : undefined;
+    const connection = waiting ?? new MirrorConnection({ shard, pool: this, target, http2 });
     this.#open.add(connection);
     return connection;
   }
@@ -67,7 +68,10 @@ export class MirrorPool {
  * Sends a copy of the request, as it is now, to one endpoint of the mirror. It does not count for the load of the backend,
  * which may have requests of its own: a mirror that never answers must not take their place.
  */
-export function mirrorRequest(exchange: Exchange, { group, counts }: PreparedMirror): void {
+export function mirrorRequest(
+  exchange: Exchange,
+  { group, counts, protocol }: PreparedMirror,
+): void {
   const { shard, head, requestEdit, requestDone } = exchange;
   if (!shard.mirrors.hasRoom) {
     counts.add("shed");
@@ -78,7 +82,10 @@ export function mirrorRequest(exchange: Exchange, { group, counts }: PreparedMir
     counts.add("no_endpoints");
     return;
   }
-  const connection = shard.mirrors.connectionTo(shard, target);
+  const isOverHttp2 = mirrorsOverHttp2(exchange, target, protocol);
+  const mayFallBack = protocol === "detect" && !exchange.isGrpc;
+  const http2 = mayFallBack ? "tried" : "declared";
+  const connection = shard.mirrors.connectionTo(shard, target, isOverHttp2 ? http2 : "no");
   connection.begin({ counts, method: head.method });
   const { scratch } = shard;
   const headEnd = writeHead(scratch, 0, head, exchange.startLine, requestEdit);

@@ -103,6 +103,8 @@ export class ApplicationDial {
 /** What was read of either side, and not sent on, before the two were joined. */
 export type Unsent = {
   readonly fromClient: Buffer;
+  /** What came from the client may still become HTTP. */
+  readonly isWord: boolean;
   readonly fromServer: Buffer;
   readonly clientEnded: boolean;
 };
@@ -137,13 +139,26 @@ export class OpaqueConnection implements Connection {
         upstream.closed();
         this.#over();
       },
+      onLateHttp: () => {
+        const { peer, port } = client;
+        shard.refuseConnection("late http", { port, client: formatIp(peer.ip) });
+      },
     });
-    this.#relay.feed("client", unsent.fromClient);
+    if (unsent.isWord) this.#relay.feedWord(unsent.fromClient);
+    else this.#relay.feed("client", unsent.fromClient);
     this.#relay.feed("server", unsent.fromServer);
     if (unsent.clientEnded) this.#relay.endClient();
   }
 
   drain(): void {}
+
+  leave(): boolean {
+    return this.#relay.leave();
+  }
+
+  cut(): void {
+    this.#relay.cut();
+  }
 
   /** The policy of the port was replaced. */
   #judgeAnew(): void {

@@ -4,8 +4,8 @@
  * A connection that redirect rules led here goes where it was going: the policy of that address says how its bytes are read, and nothing is sent before it
  * is known. One that was opened to this proxy itself is asked like a forward proxy.
  *
- * Where nobody wrote a policy about requests, bytes that are no HTTP are carried unread; a client that says nothing waits for a server that speaks first.
- * Where somebody did, what cannot be read as HTTP is refused (decisions 5).
+ * Where nobody wrote a policy about requests, bytes that are no HTTP are carried unread, and so are letters whose client waits; a client that says nothing
+ * waits for a server that speaks first. Where somebody did, what cannot be read as HTTP is refused (decisions 5).
  */
 import { maxClientHelloBytes, parseClientHello } from "../codec/client-hello.ts";
 import { type Sniffed, sniff } from "../codec/sniff.ts";
@@ -110,6 +110,8 @@ class OutboundArrival implements WireOwner {
   #destination: Destination | undefined;
   #waiting: Waiting = "nothing";
   #clientEnded = false;
+  /** The client waits in the middle of a word. */
+  #isWord = false;
   /** Towards the server, whose turn it is to speak, or for bytes that are there. */
   #dial: OpaqueDial | undefined;
   /** It has not spoken, and nor has the client. */
@@ -182,7 +184,7 @@ class OutboundArrival implements WireOwner {
     if (start === end) return this.#awaitClient(policy);
     const sniffed = sniff(bytes, start, end);
     if (protocol === "tls") return this.#lookAtHello(policy, sniffed);
-    if (sniffed === "more" && !this.#clientEnded) return this.#awaitMore();
+    if (sniffed === "more" && !this.#clientEnded && !this.#isWord) return this.#awaitMore();
     if (sniffed === "http1" || sniffed === "http2") return this.#serve();
     if (policy.opaque !== undefined) return this.#relay(policy.opaque);
     return this.#refuse(
@@ -232,10 +234,10 @@ class OutboundArrival implements WireOwner {
 
   #expired(): void {
     const answer = this.#destination?.answer;
-    if (this.#server !== undefined) this.#close();
-    else if (this.#waiting === "policy") this.#refuse("discovery timeout");
-    else if (answer?.kind !== "policy" || this.#waiting === "speaking") this.#undetected();
-    else if (!mayAskServer(answer.policy)) this.#undetected();
+    if (this.#waiting === "policy") this.#refuse("discovery timeout");
+    else if (answer?.kind !== "policy" || !mayAskServer(answer.policy)) this.#undetected();
+    else if (this.#waiting === "speaking") this.#carryWord(answer.policy.opaque);
+    else if (this.#server !== undefined) this.#close();
     else this.#askServer(answer.policy.opaque);
   }
 
@@ -243,16 +245,20 @@ class OutboundArrival implements WireOwner {
     return this.#refuse("detection timeout");
   }
 
+  /** The client waits for an answer to what it has said, which may be the beginning of a request. */
+  #carryWord(route: LoadedOpaqueRoute): void {
+    this.#isWord = true;
+    if (!this.#relay(route)) this.#client.wire.pause();
+  }
+
   /** The client waits for something, which can only be the server's greeting. */
   #askServer(route: LoadedOpaqueRoute): void {
     this.#connect(route, (server) => {
       this.#server = server;
-      if (this.#clientEnded || !this.#held.isEmpty) {
-        this.#join(server, nothing);
-        return;
-      }
       server.wire.owner = this.#greetingOwner(server);
-      this.#await("silent", this.#shard.limits.tunnelIdleTimeoutMs);
+      if (!this.#held.isEmpty) this.#look();
+      else if (this.#clientEnded) this.#join(server, nothing);
+      else this.#await("silent", this.#shard.limits.tunnelIdleTimeoutMs);
     });
   }
 
@@ -305,9 +311,17 @@ class OutboundArrival implements WireOwner {
     const { bytes, start, end } = this.#held;
     new OutboundOpaque(this.#shard, this.#client.wire, server, {
       fromClient: bytes.subarray(start, end),
+      isWord: this.#mayBecomeHttp(),
       fromServer,
       clientEnded: this.#clientEnded,
     });
+  }
+
+  #mayBecomeHttp(): boolean {
+    const answer = this.#destination?.answer;
+    if (answer?.kind !== "policy" || answer.policy.table.protocol !== "detect") return false;
+    const { bytes, start, end } = this.#held;
+    return start < end && sniff(bytes, start, end) === "more";
   }
 
   #serve(): boolean {

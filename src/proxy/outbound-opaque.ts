@@ -5,7 +5,7 @@ import { type Endpoint, endpointKey } from "../core/model/endpoint.ts";
 import { type Dialing, dial } from "../edge/net/dial.ts";
 import type { Wire } from "../edge/net/wire.ts";
 import type { Target, TargetGroup } from "./exchange.ts";
-import { dialTargetOf } from "./forward.ts";
+import { dialTargetOf, identityPollMs } from "./forward.ts";
 import type { LoadedOpaqueBackend, LoadedOpaqueRoute } from "./loaded.ts";
 import type { Unsent } from "./opaque-inbound.ts";
 import { Relay } from "./relay.ts";
@@ -60,6 +60,10 @@ export class OpaqueDial {
   readonly #steps: OpaqueDialSteps;
   readonly #tried: Target[] = [];
   readonly #timer: Timer = new Timer(() => this.#failed("it did not answer in time"));
+  /** For the certificate of this workload. */
+  readonly #pause: Timer = new Timer(() => this.#afterPause());
+  #afterPause: () => void = () => {};
+  #startedMs = 0;
   #dialing: Dialing | undefined;
   #current: { readonly group: TargetGroup; readonly target: Target } | undefined;
   /** Tries the next endpoint. */
@@ -72,6 +76,7 @@ export class OpaqueDial {
   }
 
   begin(): void {
+    this.#startedMs = this.#shard.nowMs();
     const { refusal } = this.#route.entry;
     const { onFailure } = this.#steps;
     const backend = this.#chooseBackend();
@@ -86,6 +91,7 @@ export class OpaqueDial {
 
   cancel(): void {
     this.#shard.wheel.forget(this.#timer);
+    this.#shard.wheel.forget(this.#pause);
     this.#dialing?.cancel();
     if (this.#current !== undefined) this.#current.group.end(this.#current.target);
     this.#current = undefined;
@@ -111,7 +117,7 @@ export class OpaqueDial {
     }
     const dialed = dialTargetOf(shard, target.endpoint);
     if (dialed === undefined) {
-      this.#steps.onFailure("no identity", "");
+      this.#awaitIdentity(() => this.#dial(backend, group, before));
       return;
     }
     const startedMs = shard.nowMs();
@@ -134,6 +140,17 @@ export class OpaqueDial {
       },
       onFailure: ({ reason }) => this.#failed(reason),
     });
+  }
+
+  /** As a request does (`forward.ts`). */
+  #awaitIdentity(goOn: () => void): void {
+    const { wheel, limits, nowMs } = this.#shard;
+    if (nowMs() - this.#startedMs >= limits.discoveryTimeoutMs) {
+      this.#steps.onFailure("no identity", "the certificate has not come in time");
+      return;
+    }
+    this.#afterPause = goOn;
+    wheel.arm(this.#pause, identityPollMs);
   }
 
   #failed(why: string): void {
@@ -161,6 +178,7 @@ export class OutboundOpaque implements Connection {
   /** Its requests cannot be told apart, so as long as it is open it may be in the middle of one. */
   readonly isBusy = true;
   readonly carries = "opaque";
+  readonly #relay: Relay;
 
   constructor(shard: Shard, client: Wire, server: Reached, unsent: Unsent) {
     const { counts } = shard;
@@ -171,7 +189,7 @@ export class OutboundOpaque implements Connection {
     upstream.opened();
     counts.add(counts.place("outbound_tcp_route_open_total", labels));
     shard.connections.add(this);
-    const relay = new Relay({
+    this.#relay = new Relay({
       shard,
       client,
       server: server.wire,
@@ -184,11 +202,22 @@ export class OutboundOpaque implements Connection {
         shard.connections.delete(this);
         shard.onConnectionGone();
       },
+      onLateHttp: () =>
+        shard.refuseOutbound("late http", { backend: labels["backend_name"] ?? "" }),
     });
-    relay.feed("client", unsent.fromClient);
-    relay.feed("server", unsent.fromServer);
-    if (unsent.clientEnded) relay.endClient();
+    if (unsent.isWord) this.#relay.feedWord(unsent.fromClient);
+    else this.#relay.feed("client", unsent.fromClient);
+    this.#relay.feed("server", unsent.fromServer);
+    if (unsent.clientEnded) this.#relay.endClient();
   }
 
   drain(): void {}
+
+  leave(): boolean {
+    return this.#relay.leave();
+  }
+
+  cut(): void {
+    this.#relay.cut();
+  }
 }

@@ -178,6 +178,7 @@ function failedOutbound(exchange: Exchange, failure: ForwardFailure): void {
     forward(exchange, group, target, "fresh");
     return;
   }
+  if (exchange.trace !== undefined) exchange.trace.close(exchange.shard.nowMs(), failure.code);
   exchange.tried.push(target);
   if (!failure.nothingSent) {
     noteNoResponse(exchange);
@@ -202,6 +203,8 @@ function respondedOutbound(exchange: Exchange, head: ResponseHead): boolean {
     if (goesOn(exchange, head.status, pauseMs, grpcStatus)) return false;
     // XBackendTrafficPolicy wants 503 then. Under a ServiceProfile the client gets the response that there is, as in Linkerd.
     if (guard?.noRetry === "budget" && rule.retry.policy.sharesBudget === undefined) {
+      // The response that the client does not get was the endpoint's, and the reason is ours.
+      if (exchange.trace !== undefined) exchange.trace.close(exchange.shard.nowMs(), "");
       rescue(exchange, "retry-budget");
       return false;
     }

@@ -17,7 +17,10 @@ export function grpcOutcome(exchange: Exchange, { isStream, grpcStatus }: Upstre
 
 /** A response has come, for the client or for nobody. */
 export function noteResponse(exchange: Exchange, head: ResponseHead, grpc: GrpcOutcome): void {
-  const { group, target, shard } = exchange;
+  const { group, target, shard, trace } = exchange;
+  if (trace !== undefined) {
+    trace.responded(head.status, typeof grpc === "number" ? grpc : -1, shard.nowMs());
+  }
   if (group === undefined || target === undefined) return;
   const nowMs = shard.nowMs();
   group.observe(target, nowMs - exchange.readyMs, nowMs);
@@ -32,12 +35,14 @@ export function noteAnswered(exchange: Exchange, status: number, grpc: GrpcOutco
   const nowMs = exchange.shard.nowMs();
   exchange.decision.answered(status, nowMs);
   exchange.responseStarted = true;
+  if (exchange.trace !== undefined && typeof grpc === "number") exchange.trace.ended(grpc);
   if (grpc !== "later") countResponse(exchange, status, grpc);
 }
 
 /** The response whose success was to show later has ended. Undefined: without having said. */
 export function noteLateStatus(exchange: Exchange, status: number, grpc: number | undefined): void {
   const known = grpc ?? grpcCode.unknown;
+  if (exchange.trace !== undefined) exchange.trace.ended(known);
   countResponse(exchange, status, known);
   if (exchange.breaker === undefined && exchange.group?.tuning.penalty === undefined) return;
   if (!exchange.isProbe) note(exchange, { status, grpc: known, retryAfter: undefined });

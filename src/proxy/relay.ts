@@ -1,13 +1,16 @@
 /**
  * Carries bytes between two connections without looking at them: both ways at once, each way no faster than its receiver
- * takes them. An end of one side (TCP: FIN) becomes an end of the other, and an abort (RST) an abort.
+ * takes them. An end of one side (TCP: FIN) becomes an end of the other, and an abort (RST) an abort; so does the death of
+ * this process.
  *
  * A connection that is idle holds no buffer: all read into the worker's shared one, and only who fills that gets a buffer
  * of the pool for the reads that follow.
  */
 import type { Wire, WireOwner } from "../edge/net/wire.ts";
+import { LateWord } from "./late-word.ts";
 import type { Shard } from "./shard.ts";
 import { Timer } from "./timer-wheel.ts";
+import { tunnelRestMs } from "./tunnel.ts";
 
 export type RelayOptions = {
   readonly shard: Pick<Shard, "headBuffer" | "pool" | "sendCopy" | "wheel">;
@@ -17,6 +20,8 @@ export type RelayOptions = {
   readonly idleMs: number;
   /** Both connections are gone. */
   readonly onOver: () => void;
+  /** What the client said after it had waited made a request of its words; the connection is aborted. */
+  readonly onLateHttp: () => void;
 };
 
 export class Relay {
@@ -24,6 +29,7 @@ export class Relay {
   readonly #client: Side;
   readonly #server: Side;
   readonly #timer: Timer = new Timer(() => this.abort());
+  #hasLeft = false;
 
   /** Owns both wires from here on, and reads from both. */
   constructor(options: RelayOptions) {
@@ -31,11 +37,14 @@ export class Relay {
     const { shard, client, server } = options;
     const touch = (): void => shard.wheel.arm(this.#timer, options.idleMs);
     const onClosed = (): void => this.#closed();
-    this.#client = new Side({ shard, wire: client, touch, onClosed });
-    this.#server = new Side({ shard, wire: server, touch, onClosed });
+    const onLateHttp = (): void => this.#refuse();
+    this.#client = new Side({ shard, wire: client, touch, onClosed, onLateHttp });
+    this.#server = new Side({ shard, wire: server, touch, onClosed, onLateHttp });
     this.#client.other = this.#server;
     this.#server.other = this.#client;
     touch();
+    client.abortOnDeath?.();
+    server.abortOnDeath?.();
     client.resume();
     server.resume();
   }
@@ -44,6 +53,14 @@ export class Relay {
   feed(from: "client" | "server", bytes: Buffer): void {
     const side = from === "client" ? this.#client : this.#server;
     if (bytes.length > 0 && !side.carry(bytes)) side.wire.pause();
+  }
+
+  /** The client's first bytes, which may still become HTTP. */
+  feedWord(bytes: Buffer): void {
+    const word = new LateWord();
+    word.read(bytes, bytes.length);
+    this.#client.word = word;
+    this.feed("client", bytes);
   }
 
   /** The client had ended its side before. */
@@ -55,6 +72,29 @@ export class Relay {
   abort(): void {
     this.#client.wire.reset();
     this.#server.wire.reset();
+  }
+
+  /** Ends both ways, unless something is under way that would look whole after an end in order. False: it is. */
+  leave(): boolean {
+    const { shard, idleMs } = this.#options;
+    if (idleMs - shard.wheel.leftMs(this.#timer) < tunnelRestMs) return false;
+    this.#hasLeft = true;
+    this.#client.leave();
+    this.#server.leave();
+    return true;
+  }
+
+  /** Whoever was told of the end in order is not told otherwise; libuv cannot even abort what is being shut down. */
+  cut(): void {
+    if (this.#hasLeft) {
+      this.#client.wire.destroy();
+      this.#server.wire.destroy();
+    } else this.abort();
+  }
+
+  #refuse(): void {
+    this.#options.onLateHttp();
+    this.abort();
   }
 
   #closed(): void {
@@ -69,15 +109,19 @@ type SideOptions = {
   readonly wire: Wire;
   readonly touch: () => void;
   readonly onClosed: () => void;
+  readonly onLateHttp: () => void;
 };
 
 /** One of the two connections: what is read from it goes to the other. */
 class Side implements WireOwner {
   readonly wire: Wire;
   isClosed = false;
+  /** What was read so far, as long as it may still become HTTP. */
+  word: LateWord | undefined;
   readonly #shard: RelayOptions["shard"];
   readonly #touch: () => void;
   readonly #onClosed: () => void;
+  readonly #onLateHttp: () => void;
   #other: Side | undefined;
   /** For reads that do not fit the shared buffer. */
   #buffer: Buffer | undefined;
@@ -88,11 +132,12 @@ class Side implements WireOwner {
   /** The other end has said its last byte. */
   #ended = false;
 
-  constructor({ shard, wire, touch, onClosed }: SideOptions) {
+  constructor({ shard, wire, touch, onClosed, onLateHttp }: SideOptions) {
     this.#shard = shard;
     this.wire = wire;
     this.#touch = touch;
     this.#onClosed = onClosed;
+    this.#onLateHttp = onLateHttp;
     wire.owner = this;
   }
 
@@ -111,6 +156,7 @@ class Side implements WireOwner {
 
   onBytes(bytes: Buffer, length: number): boolean {
     this.#touch();
+    if (this.word !== undefined && !this.#passesWord(this.word, bytes, length)) return false;
     const { headBuffer } = this.#shard;
     // The last part of a bulk transfer is short, and what follows it is silence more often than not.
     this.#isBulk = bytes === headBuffer ? length === bytes.length : 2 * length >= bytes.length;
@@ -151,10 +197,34 @@ class Side implements WireOwner {
     this.#onClosed();
   }
 
+  /** What comes from here on goes nowhere, and is read only so that its end is seen. */
+  leave(): void {
+    if (this.isClosed) return;
+    this.#ended = true;
+    const { headBuffer } = this.#shard;
+    this.wire.owner = {
+      readBuffer: () => headBuffer,
+      onBytes: () => true,
+      onWritten: () => {},
+      onEnd: () => {},
+      onClose: () => this.onClose(""),
+    };
+    this.wire.end();
+    this.wire.resume();
+  }
+
   goOn(): void {
     if (!this.#isStopped || this.isClosed) return;
     this.#isStopped = false;
     this.wire.resume();
+  }
+
+  #passesWord(word: LateWord, bytes: Buffer, length: number): boolean {
+    const state = word.read(bytes, length);
+    if (state !== "open") this.word = undefined;
+    if (state !== "http") return true;
+    this.#onLateHttp();
+    return false;
   }
 
   #stop(): boolean {

@@ -17,6 +17,7 @@ export function prepareRequest(exchange: Exchange): void {
   exchange.keepsUpgrade = head.upgrade && head.method !== "CONNECT" && !upgradesToHttp2(head);
   dropHopByHop(head, edit, exchange.keepsUpgrade);
   dropPrivateFields(head.fields, edit);
+  if (exchange.trace !== undefined) exchange.trace.prepare(edit);
   const isForUs = head.targetForm === "absolute" && exchange.origin.destination === undefined;
   exchange.startLine = isForUs ? originLine(exchange) : undefined;
 }

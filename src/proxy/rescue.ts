@@ -7,7 +7,7 @@ import { grpcCode } from "../core/model/grpc-status.ts";
 import { toFieldText } from "../core/std/field.ts";
 import { decisionHeader, tellsDecision } from "./decision-header.ts";
 import type { Exchange } from "./exchange.ts";
-import { grpcMessage, grpcStatusOf } from "./grpc.ts";
+import { grpcFields, grpcStatusOf, grpcTypeField } from "./grpc.ts";
 
 export type ErrorCode =
   | "bad-request"
@@ -41,6 +41,7 @@ export type ErrorCode =
   | "retry-budget"
   | "backend-overload"
   | "overload"
+  | "shutting-down"
   | "rate-limited"
   | "no-verdict"
   | "auth-body"
@@ -88,6 +89,7 @@ export const rows: Readonly<Record<ErrorCode, Row>> = {
   "retry-budget": row(503, "retry budget", "the request failed and the retry budget is used up"),
   "backend-overload": row(503, "loadshed", "too many requests wait for the backend"),
   overload: row(503, "loadshed", "too many requests are in flight"),
+  "shutting-down": row(503, "shutdown", "the proxy in the way is shutting down"),
   "rate-limited": row(429, "rate limited", "too many requests"),
   "no-verdict": row(403, "external auth", "the authorization service gave no verdict"),
   "auth-body": row(
@@ -112,12 +114,13 @@ export type RescueOptions = {
   readonly grpcStatus?: number | undefined;
 };
 
-/** Linkerd's codes for its own answers, by their status; anything else is `INTERNAL`. */
+/** Linkerd's codes for its own answers, by their status, and one for heads that are too long; anything else is `INTERNAL`. */
 const grpcCodes: ReadonlyMap<number, number> = new Map([
   [403, grpcCode.permissionDenied],
   [404, grpcCode.notFound],
   [413, grpcCode.resourceExhausted],
   [429, grpcCode.resourceExhausted],
+  [431, grpcCode.resourceExhausted],
   [501, grpcCode.unimplemented],
   [502, grpcCode.unavailable],
   [503, grpcCode.unavailable],
@@ -129,6 +132,8 @@ const injectedCode = 9;
 
 function grpcCodeFor(exchange: Exchange, code: ErrorCode, options: RescueOptions): number {
   if (options.grpcStatus !== undefined) return options.grpcStatus;
+  // Gateway API GRPCRouteRule, and what clients of gRPC make of a 404.
+  if (code === "no-route") return grpcCode.unimplemented;
   if (code === "injected" && exchange.origin.direction === "outbound") return injectedCode;
   return grpcCodes.get(options.status ?? rows[code].status) ?? grpcCode.internal;
 }
@@ -150,14 +155,8 @@ export function rescue(exchange: Exchange, code: ErrorCode, options: RescueOptio
   }
   const headers: LocalAnswer["headers"] = [["l5d-proxy-error", text], ...retryAfter(options)];
   if (grpc.length > 0) {
-    // Without content this is what gRPC calls Trailers-Only.
-    const type = ["content-type", "application/grpc"] as const;
-    answerLocally(exchange, {
-      status: 200,
-      headers: [...headers, type, ...grpc],
-      body: "",
-      closes,
-    });
+    const fields = [...headers, grpcTypeField, ...grpc];
+    answerLocally(exchange, { status: 200, headers: fields, body: "", closes });
     return;
   }
   answerLocally(exchange, {
@@ -166,13 +165,6 @@ export function rescue(exchange: Exchange, code: ErrorCode, options: RescueOptio
     body: `${text}\n`,
     closes,
   });
-}
-
-function grpcFields(code: number, text: string): LocalAnswer["headers"] {
-  return [
-    ["grpc-status", `${code}`],
-    ["grpc-message", grpcMessage(text)],
-  ];
 }
 
 function retryAfter({ retryAfterSeconds }: RescueOptions): LocalAnswer["headers"] {
@@ -207,7 +199,9 @@ export function answerLocally(exchange: Exchange, answer: LocalAnswer): void {
   });
   if (end < 0) throw new Error("Made an answer that is larger than a buffer");
   const code = headers.find(([name]) => name === "grpc-status")?.[1];
-  exchange.route?.response(answer.status, nowMs - exchange.startedMs, grpcStatusOf(code));
+  const grpcStatus = grpcStatusOf(code);
+  if (exchange.trace !== undefined) exchange.trace.grpcStatus = grpcStatus ?? -1;
+  exchange.route?.response(answer.status, nowMs - exchange.startedMs, grpcStatus);
   exchange.responseStarted = true;
   downstream.sendScratch(end);
   downstream.finish();

@@ -1,6 +1,7 @@
 /** What all connections of a worker share: its clocks and buffers, its tables and counters, and what it may hold. */
 import type { SecureContext } from "node:tls";
 import { MessageReaders } from "../codec/http2/h2-from-http1.ts";
+import { defaultHttp2Limits, type Http2Limits } from "../codec/http2/protection.ts";
 import { Http2Shared } from "../codec/http2/session-core.ts";
 import type { BufferPool } from "../edge/net/buffer-pool.ts";
 import type { ReadOriginalDestination } from "../edge/net/original-dst.ts";
@@ -12,6 +13,7 @@ import { AuthConnections } from "./auth-connections.ts";
 import { ConnectionCounts, type Counts } from "./count.ts";
 import type { Decisions } from "./decisions.ts";
 import type { Target } from "./exchange.ts";
+import { http2CountsOn } from "./http2-counts.ts";
 import type { Direction } from "./labels.ts";
 import { MirrorPool } from "./mirror.ts";
 import type { Notices } from "./notices.ts";
@@ -19,6 +21,7 @@ import type { RateLimiter } from "./rate-limiter.ts";
 import type { Tables } from "./tables.ts";
 import type { TimerWheel } from "./timer-wheel.ts";
 import type { Tokens } from "./tokens.ts";
+import type { Tracer } from "./tracer.ts";
 
 /**
  * One read of a head, with whatever came along. All connections that expect a head read to the same memory, because what
@@ -39,6 +42,10 @@ export type Connection = {
   readonly carries: keyof UnderWay;
   /** Asks it to end as soon as nothing is cut off. */
   drain(): void;
+  /** The time is nearly over: ends it, if what it carries has a polite end. False: it is in the middle of something. */
+  leave?(): boolean;
+  /** The time is over: nobody must take what has come for all there is. */
+  cut?(): void;
 };
 
 export type ShardOptions = {
@@ -59,6 +66,8 @@ export type ShardOptions = {
   readonly decisions: Decisions;
   /** Undefined: nobody reads about requests. */
   readonly accessLog: AccessLog | undefined;
+  /** Undefined: nothing is traced. */
+  readonly tracer?: Tracer | undefined;
   /** Undefined: no connection is redirected here. */
   readonly readOriginal?: ReadOriginalDestination | undefined;
 };
@@ -76,13 +85,15 @@ export class Shard {
   readonly notices: Notices;
   readonly decisions: Decisions;
   readonly accessLog: AccessLog | undefined;
+  readonly tracer: Tracer | undefined;
   readonly readOriginal: ReadOriginalDestination | undefined;
   readonly rateLimiter: RateLimiter;
   readonly tokens: Tokens;
   readonly headBuffer: Buffer = Buffer.allocUnsafeSlow(headBufferBytes);
   /** The same for frames of HTTP/2, which are looked at while heads are made of them in `headBuffer`. */
   readonly http2Buffer: Buffer = Buffer.allocUnsafeSlow(http2BufferBytes);
-  readonly http2: Http2Shared = new Http2Shared();
+  readonly http2: Http2Shared;
+  readonly http2Limits: Http2Limits;
   readonly messageReaders: MessageReaders = new MessageReaders();
   readonly connections: Set<Connection> = new Set();
   readonly mirrors: MirrorPool = new MirrorPool();
@@ -111,12 +122,15 @@ export class Shard {
     this.wheel = options.wheel;
     this.pool = options.pool;
     this.counts = options.counts;
+    this.http2 = new Http2Shared(http2CountsOn(options.counts));
+    this.http2Limits = { ...defaultHttp2Limits, ...this.limits.http2 };
     this.tables = options.tables;
     this.notices = options.notices;
     this.rateLimiter = options.rateLimiter;
     this.tokens = options.tokens;
     this.decisions = options.decisions;
     this.accessLog = options.accessLog;
+    this.tracer = options.tracer;
     this.readOriginal = options.readOriginal;
     this.scratch = this.pool.take();
   }

@@ -17,11 +17,11 @@ import type {
   WorkerSettings,
   WorkerStart,
 } from "../thread/messages.ts";
+import { acceptInbound, greetGuest } from "./accept-inbound.ts";
 import { AccessLog } from "./access-log.ts";
 import { Counts } from "./count.ts";
 import { Decisions } from "./decisions.ts";
 import { Drain } from "./drain.ts";
-import { acceptInbound, greetGuest } from "./inbound-connection.ts";
 import { MeshDoor } from "./mesh-door.ts";
 import { Notices } from "./notices.ts";
 import { acceptOutbound } from "./outbound-connection.ts";
@@ -30,6 +30,7 @@ import { Shard } from "./shard.ts";
 import { Tables } from "./tables.ts";
 import { TimerWheel, type WheelClock } from "./timer-wheel.ts";
 import { Tokens } from "./tokens.ts";
+import { Tracer } from "./tracer.ts";
 
 /** How often the main thread is told which destinations are in use, and which endpoints are ready. It forgets what is not used. */
 const reportEveryMs = 1_000;
@@ -39,6 +40,8 @@ const stdout = 1;
 
 export type RunningShard = {
   take(message: ToWorker): void;
+  /** Connections that were accepted and are open. */
+  readonly openCount: number;
   /** Resolves when the shard has drained. */
   readonly drained: Promise<void>;
 };
@@ -116,6 +119,7 @@ class Running implements RunningShard {
       ),
       decisions: new Decisions(decisionPrefix),
       accessLog: this.#accessLog(settings.accessLog, counts),
+      tracer: tracerOf(settings, clock, post),
       readOriginal: readerOf(settings, openReader),
     });
     this.#report = setInterval(() => this.#reportNow(), reportEveryMs).unref();
@@ -126,6 +130,7 @@ class Running implements RunningShard {
     else if (message.kind === "keys") this.#takeKeys(message);
     else if (message.kind === "drain") this.#drain ??= this.#beginDrain(message);
     else if (message.kind === "ask-decision") this.#tell(message);
+    else if (message.kind === "spans-taken") this.#shard.tracer?.taken();
     else this.#shard.tables.take(message);
   }
 
@@ -161,9 +166,12 @@ class Running implements RunningShard {
     };
   }
 
+  get openCount(): number {
+    return this.#listeners.reduce((sum, { openCount }) => sum + openCount, 0);
+  }
+
   #hasRoom(accepted: AcceptedSocket): boolean {
-    const open = this.#listeners.reduce((sum, { openCount }) => sum + openCount, 0);
-    if (open <= this.#shard.limits.maxConnections) {
+    if (this.openCount <= this.#shard.limits.maxConnections) {
       this.#drain?.noteAccepted();
       return true;
     }
@@ -204,6 +212,7 @@ class Running implements RunningShard {
     this.#shard.tables.report(this.#shard.nowMs());
     const targets = this.#shard.tables.takeUsed();
     if (targets.length > 0) this.#post({ kind: "used", targets });
+    this.#shard.tracer?.flush();
   }
 
   #beginDrain(limits: DrainLimits): Drain {
@@ -224,6 +233,7 @@ class Running implements RunningShard {
     shard.wheel.stop();
     clearInterval(this.#report);
     this.#lines?.close();
+    shard.tracer?.flush();
     this.#post({ kind: "drained", ...report });
     this.#finished();
   }
@@ -239,6 +249,20 @@ function readerOf(
   if (opened.ok) return opened.value;
   if (redirect.isRequired) throw new Error(describeFaults(opened.faults));
   return undefined;
+}
+
+function tracerOf(
+  { traceSampleRatio }: WorkerSettings,
+  clock: ShardClock,
+  post: (message: ToMain) => void,
+): Tracer | undefined {
+  if (traceSampleRatio === undefined) return undefined;
+  return new Tracer({
+    sampleRatio: traceSampleRatio,
+    post: (batch) => post({ kind: "spans", batch }),
+    nowMs: () => clock.nowMs(),
+    wallMs: () => clock.wallMs(),
+  });
 }
 
 function startTicking(tick: () => void, everyMs: number): { stop(): void } {

@@ -5,15 +5,15 @@
  */
 
 import { Http2Error } from "../codec/http2/frames.ts";
+import { H2FromHttp1, type Sent, Untranslatable } from "../codec/http2/h2-from-http1.ts";
+import { copyBytes, type HeaderBlock } from "../codec/http2/header-block.ts";
 import {
-  H2FromHttp1,
-  type MessageReaders,
-  type Sent,
-  Untranslatable,
-} from "../codec/http2/h2-from-http1.ts";
-import type { HeaderBlock } from "../codec/http2/header-block.ts";
-import { chunkOverhead, endBytes, Http1FromH2, headRoom } from "../codec/http2/http1-from-h2.ts";
-import type { Http2Stream, StreamConsumer } from "../codec/http2/stream.ts";
+  chunkOverhead,
+  Http1FromH2,
+  headRoom,
+  trailersRoom,
+} from "../codec/http2/http1-from-h2.ts";
+import { connectionLost, type Http2Stream, type StreamConsumer } from "../codec/http2/stream.ts";
 import type { Wire, WireOwner } from "../edge/net/wire.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import type { Http2Link } from "./http2-link.ts";
@@ -55,7 +55,8 @@ export abstract class StreamWire implements Wire, StreamConsumer {
   protected readonly shard: Shard;
   protected link: Http2Link | undefined;
   protected stream: Http2Stream | undefined;
-  protected incoming: Http1FromH2 = new Http1FromH2();
+  protected readonly incoming: Http1FromH2 = new Http1FromH2();
+  /** Made for the first stream; of use while there is one. */
   protected outgoing: H2FromHttp1 | undefined;
   /** What comes has no end of its own: an end of the stream is one of the connection. */
   protected isTunnel = false;
@@ -64,6 +65,7 @@ export abstract class StreamWire implements Wire, StreamConsumer {
   readonly #heads: HeldBytes = new HeldBytes();
   readonly #content: HeldBytes = new HeldBytes();
   #tail: Buffer = nothing;
+  #tailAt = 0;
   #hasEnd = false;
   #isPaused = false;
   #isDelayed = false;
@@ -92,11 +94,13 @@ export abstract class StreamWire implements Wire, StreamConsumer {
   }
 
   protected bind(link: Http2Link, stream: Http2Stream, sent: Sent): void {
-    const readers: MessageReaders = this.shard.messageReaders;
     this.link = link;
     this.stream = stream;
-    this.incoming = new Http1FromH2();
-    this.outgoing = new H2FromHttp1(link.session, stream, sent, readers);
+    if (this.outgoing === undefined) {
+      this.outgoing = new H2FromHttp1(link.session, stream, sent, this.shard.messageReaders);
+    } else {
+      this.outgoing.begin(link.session, stream, sent);
+    }
     this.isTunnel = false;
     this.#hasEnd = false;
     this.#tail = nothing;
@@ -111,17 +115,16 @@ export abstract class StreamWire implements Wire, StreamConsumer {
       stream.consumer = leftover(link, stream);
     }
     this.stream = undefined;
-    this.outgoing = undefined;
   }
 
   // The owner's side
 
   send(bytes: Buffer, start: number, end: number): boolean {
     if (this.#isOver || start === end) return true;
-    const isNext = this.outgoing === undefined || this.outgoing.isDone;
+    const isNext = this.stream === undefined || this.outgoing?.isDone !== false;
     if (isNext && !this.openStream()) return true;
     const { link } = this;
-    if (link === undefined || this.outgoing === undefined) return true;
+    if (link === undefined || this.stream === undefined) return true;
     link.beginSending();
     const at = this.#unsent.length > 0 ? start : this.#take(bytes, start, end);
     if (at === end) {
@@ -209,15 +212,23 @@ export abstract class StreamWire implements Wire, StreamConsumer {
   onTrailers(block: HeaderBlock): void {
     this.noteTrailers(block);
     this.#frameContent();
-    const tail = Buffer.allocUnsafe(block.length + endBytes + 2);
-    this.#tail = tail.subarray(0, this.incoming.trailers(block, tail, 0));
+    const room = trailersRoom(block);
+    const buffer = this.#mayDeliver ? this.owner.readBuffer() : nothing;
+    if (buffer.length < room) {
+      const held = Buffer.allocUnsafe(room);
+      this.#heads.append(held, 0, this.incoming.trailers(block, held, 0));
+      return;
+    }
+    const end = this.incoming.trailers(block, buffer, 0);
+    if (end === 0) return;
+    this.#isDelivering = true;
+    this.#give(buffer, end);
+    this.#isDelivering = false;
   }
 
   onEnd(): void {
-    if (this.#tail.length === 0) {
-      const tail = Buffer.allocUnsafe(endBytes);
-      this.#tail = tail.subarray(0, this.incoming.end(tail, 0));
-    }
+    this.#tail = this.incoming.end;
+    this.#tailAt = 0;
     this.#hasEnd = true;
     this.#deliver();
   }
@@ -225,7 +236,7 @@ export abstract class StreamWire implements Wire, StreamConsumer {
   onReset(code: number): void {
     // A server that has answered may say that it wants nothing more of the request (RFC 9113 §8.1).
     const isAnswered = this.isClient && this.#hasEnd && code === Http2Error.none;
-    if (!isAnswered) this.over(closeCode(code));
+    if (!isAnswered) this.over(code === connectionLost ? "ECONNRESET" : closeCode(code));
   }
 
   onWritable(): void {
@@ -258,7 +269,7 @@ export abstract class StreamWire implements Wire, StreamConsumer {
   /** Answers the position up to which the stream took the bytes; all, if the message cannot be sent and its stream was reset. */
   #take(bytes: Buffer, start: number, end: number): number {
     const { outgoing } = this;
-    if (outgoing === undefined) return end;
+    if (outgoing === undefined || this.stream === undefined) return end;
     const at = outgoing.take(bytes, start, end);
     if (at >= 0) return at;
     this.reset(at === Untranslatable.noUpgrade ? Http2Error.http11Required : Http2Error.internal);
@@ -319,11 +330,12 @@ export abstract class StreamWire implements Wire, StreamConsumer {
       return true;
     }
     if (!this.#hasEnd) return false;
-    if (this.#tail.length > 0) {
-      const tail = this.#tail;
+    const tail = this.#tail;
+    if (this.#tailAt < tail.length) {
       const buffer = this.owner.readBuffer();
-      const length = tail.copy(buffer, 0);
-      this.#tail = tail.subarray(length);
+      const end = Math.min(tail.length, this.#tailAt + buffer.length);
+      const length = copyBytes(tail, this.#tailAt, end, buffer, 0);
+      this.#tailAt = end;
       this.#give(buffer, length);
       return true;
     }
@@ -343,7 +355,8 @@ export abstract class StreamWire implements Wire, StreamConsumer {
       if (this.stream?.isClosed === true) this.over("");
       return false;
     }
-    if (this.outgoing?.isDone !== true || this.#unsent.length > 0) return false;
+    if (this.stream === undefined || this.outgoing?.isDone !== true) return false;
+    if (this.#unsent.length > 0) return false;
     this.#hasEnd = false;
     this.unbind();
     if (this.#isEnding) this.over("");

@@ -73,7 +73,7 @@ const waiting = { kind: "waiting" } as const;
 /** What is about tables. */
 type TableMessage = Exclude<
   ToWorker,
-  { readonly kind: "identity" | "keys" | "drain" | "ask-decision" }
+  { readonly kind: "identity" | "keys" | "drain" | "ask-decision" | "spans-taken" }
 >;
 
 export type TablesOptions = {

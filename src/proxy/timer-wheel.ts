@@ -73,6 +73,11 @@ export class TimerWheel {
     timer.dueTick = 0;
   }
 
+  /** How long it still is until an armed timer expires. */
+  leftMs(timer: Timer): number {
+    return timer.ring?.leftMs(timer) ?? 0;
+  }
+
   /** Lets go of a timer whose connection is over, and with it of all that the connection held. */
   forget(timer: Timer): void {
     timer.ring?.forget(timer);
@@ -126,6 +131,10 @@ class Ring {
 
   get isEmpty(): boolean {
     return this.#held === 0;
+  }
+
+  leftMs({ dueTick }: Timer): number {
+    return Math.max(dueTick - 1 - this.#tickNow(), 0) * this.tickMs;
   }
 
   arm(timer: Timer, delayMs: number): void {

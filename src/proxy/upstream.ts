@@ -154,8 +154,10 @@ export class Upstream implements WireOwner, Idle {
         this.#drain(bytes, length);
         break;
       case "tunnel":
-        this.#exchange?.downstream.touchTunnel();
-        this.#sendOn(bytes, length);
+        this.#sendOn(
+          bytes,
+          this.#exchange?.downstream.tunnel?.toClient(bytes, 0, length) ?? length,
+        );
         break;
       case "idle":
       case "closed":
@@ -382,7 +384,7 @@ export class Upstream implements WireOwner, Idle {
 
   #sendOn(bytes: Buffer, length: number): void {
     const downstream = this.#exchange?.downstream;
-    if (downstream === undefined) return;
+    if (downstream === undefined || length === 0) return;
     if (!downstream.sendOwned(bytes, 0, length)) this.#bodyBuffer = undefined;
   }
 
@@ -429,9 +431,8 @@ export class Upstream implements WireOwner, Idle {
     exchange.guard?.end();
     this.#phase = "tunnel";
     exchange.downstream.sendScratch(headEnd);
-    exchange.downstream.sendCopy(bytes, after, end);
+    exchange.downstream.beginTunnel(bytes, after, end);
     this.#held.clear();
-    exchange.downstream.beginTunnel();
   }
 
   /** The connection ended while nothing of a response, or not all of its head, had come. */

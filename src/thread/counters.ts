@@ -168,6 +168,11 @@ export const workerMetrics: Readonly<Record<WorkerMetric, MetricSpec>> = {
     help: "Tunnels open now.",
     labels: ["direction", "kind"],
   },
+  weft_http2_refusals_total: {
+    kind: "counter",
+    help: "What peers that speak HTTP/2 were refused because it was too much, too large, too slow or malformed, by cause.",
+    labels: ["cause"],
+  },
   weft_access_log_dropped_total: {
     kind: "counter",
     help: "Lines of the access log that were given up because whoever reads it does not keep up.",
@@ -230,6 +235,7 @@ export type WorkerMetric =
   | "weft_tunnel_open_total"
   | "weft_tunnel_close_total"
   | "weft_tunnel_open_connections"
+  | "weft_http2_refusals_total"
   | "weft_access_log_dropped_total"
   | "tcp_open_total"
   | "tcp_close_total"

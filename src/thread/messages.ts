@@ -7,6 +7,7 @@ import { unreachable } from "../core/std/unreachable.ts";
 import type { EndpointTable } from "../core/table/endpoints.ts";
 import type { InboundTable } from "../core/table/inbound.ts";
 import type { OutboundTable } from "../core/table/outbound.ts";
+import type { SpanBatch } from "./spans.ts";
 
 /** Certificate, key and trust anchors as PEM. The key never leaves this process. */
 export type IdentitySnapshot = {
@@ -69,6 +70,8 @@ export type ToWorker =
   | { readonly kind: "drop-inbound"; readonly port: number }
   /** What was decided as number `sequence`. The answer carries the same `ask`. */
   | { readonly kind: "ask-decision"; readonly ask: number; readonly sequence: number }
+  /** A batch of spans has arrived, so that another may come. */
+  | { readonly kind: "spans-taken" }
   | ({ readonly kind: "drain" } & DrainLimits);
 
 /** How a shard ends: it goes on and says `Connection: close`, then accepts nothing new, then ends, whatever is left. */
@@ -94,6 +97,8 @@ export type DrainReport = {
   readonly waitedFor: UnderWay;
   /** Connections since then. */
   readonly accepted: number;
+  /** Those that would not have ended by themselves, a moment before its time was over. */
+  readonly closedPolitely: UnderWay;
   /** When its time was over. */
   readonly cutOff: UnderWay;
 };
@@ -115,6 +120,8 @@ export type ToMain =
   /** For the log. The worker has limited how many there are. */
   | { readonly kind: "notice"; readonly event: NoticeEvent; readonly fields: NoticeFields }
   | { readonly kind: "decision"; readonly ask: number; readonly answer: DecisionAnswer }
+  /** Only where something is traced; each is answered by `spans-taken`. */
+  | { readonly kind: "spans"; readonly batch: SpanBatch }
   | ({ readonly kind: "drained" } & DrainReport);
 
 export type DecisionAnswer =
@@ -204,6 +211,8 @@ export type WorkerSettings = {
   /** Which answers carry the id of their decision. */
   readonly decisionHeader: "off" | "errors" | "always";
   readonly accessLog: "off" | "apache" | "json";
+  /** Of requests that bring no trace. Undefined: nothing is traced. */
+  readonly traceSampleRatio?: number;
 };
 
 /** Transparent mode: the kernel is asked where each connection was going. */
@@ -248,4 +257,15 @@ export type WorkerLimits = {
   readonly maxWaitingForEndpoint: number;
   readonly maxMirrorBytes: number;
   readonly maxMirrorBytesInAll: number;
+  readonly http2: WorkerHttp2Limits;
+};
+
+/** Each with its default and reason is in config/http2.ts. */
+type WorkerHttp2Limits = {
+  readonly maxConcurrentStreams: number;
+  readonly streamWindowBytes: number;
+  readonly connectionWindowBytes: number;
+  readonly sendStallMs: number;
+  readonly keepAliveMs: number;
+  readonly keepAliveTimeoutMs: number;
 };

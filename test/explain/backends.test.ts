@@ -24,7 +24,7 @@ function ruleOf(
 }
 
 function reach(state: Reach["state"]): Reach {
-  return { state, name: "", to: "", reason: "", endpoints: [], places: 0 };
+  return { state, name: "", to: "", speaks: "", reason: "", endpoints: [], places: 0 };
 }
 
 test("sharesOf() tells the shares that pickBackend() draws", (t) => {

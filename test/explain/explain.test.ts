@@ -368,6 +368,7 @@ test("explain() follows a call of gRPC by its path, and names what a GRPCRoute p
   const { verdict, outbound } = ask(world, "POST /shop.Cart/Add");
   t.like(verdict.fates[0], { kind: "backend", by: "Service demo/b:8080" });
   t.like(outbound?.winner, { route: "GRPCRoute demo/calls", rule: 1, criterion: "rpc-service" });
+  t.is(outbound?.backends[0]?.speaks, "HTTP/2");
   t.deepEqual(outbound?.setAside, [
     {
       route: "HTTPRoute demo/r",
@@ -375,4 +376,35 @@ test("explain() follows a call of gRPC by its path, and names what a GRPCRoute p
     },
   ]);
   t.like(ask(world, "GET /").verdict.fates[0], { status: 404 });
+});
+
+test("explain() names the service and the method of calls that miss, as they were written", (t) => {
+  const named = `---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: { name: named, namespace: demo }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: a, port: 8080 }]
+  rules:
+    - matches:
+        - { method: { service: shop.Cart, method: Add } }
+        - { method: { service: shop.Cart, method: "Re.*", type: RegularExpression } }
+        - { method: { service: shop.Stock } }
+        - { method: { method: Watch } }
+      backendRefs: [{ name: a, port: 8080 }]
+`;
+  const world = worldOf(smallMesh, named);
+  const texts = (request: string): readonly string[] =>
+    ask(world, request).outbound?.considered.map(({ text }) => text) ?? [];
+  t.deepEqual(texts("POST /shop.Cart/Empty").toSorted(), [
+    "GRPCRoute demo/named rule 0 match 0: the call is not of service shop.Cart, method Add",
+    "GRPCRoute demo/named rule 0 match 1: the call is not of service matched by shop.Cart, method matched by Re.*",
+    "GRPCRoute demo/named rule 0 match 2: the call is not of service shop.Stock",
+    "GRPCRoute demo/named rule 0 match 3: the call is not of method Watch",
+  ]);
+  t.true(
+    texts("GET /shop.Cart/Add").includes(
+      "GRPCRoute demo/named rule 0 match 0: it is no call of gRPC, which would be a POST",
+    ),
+  );
 });

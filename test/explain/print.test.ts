@@ -46,6 +46,22 @@ What becomes of it
   );
 });
 
+test("print() tells what is spoken to a backend, where anybody has said", (t) => {
+  const mesh = smallMesh.replace(
+    /(name: b, namespace: demo[\s\S]*?port: 8080)/,
+    "$1, appProtocol: kubernetes.io/h2c",
+  );
+  const rule = "[{ backendRefs: [{ name: a, port: 8080 }, { name: b, port: 8080 }] }]";
+  const { outbound, ...rest } = ask(worldOf(mesh, route("r", "a", rule)), "GET /");
+  t.deepEqual(
+    outbound?.backends.map(({ speaks }) => speaks),
+    ["", "HTTP/2"],
+  );
+  const text = print({ outbound, ...rest }, plain);
+  t.regex(text, /Service demo\/a:8080 \(a[^)]*\): 1 endpoint/);
+  t.regex(text, /Service demo\/b:8080 \(b[^)]*\) over HTTP\/2: 1 endpoint/);
+});
+
 test("print() shows a screen of entries, the one that takes the request among them", (t) => {
   const many = Array.from({ length: 30 }, (_none, at) => {
     const value = `/${"x".repeat(40 - at)}`;

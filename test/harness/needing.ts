@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import test, { type ExecutionContext } from "ava";
 
-type Program = {
+export type Program = {
   readonly command: string;
   /** With these it ends at once, and with 0 if it can do what the test wants of it. */
   readonly trial: readonly string[];
@@ -11,9 +11,11 @@ type Program = {
 
 type Run = (t: ExecutionContext) => void | Promise<void>;
 
-export function needing(program: Program): (title: string, run: Run) => void {
-  const { command, trial, debianPackage } = program;
-  const { status } = spawnSync(command, trial, { stdio: "ignore" });
-  if (status === 0) return (title, run) => test(title, run);
-  return (title, run) => test.skip(`${title} (install the Debian package ${debianPackage})`, run);
+export function needing(...programs: readonly Program[]): (title: string, run: Run) => void {
+  const missing = programs.filter(
+    ({ command, trial }) => spawnSync(command, trial, { stdio: "ignore" }).status !== 0,
+  );
+  if (missing.length === 0) return (title, run) => test(title, run);
+  const packages = missing.map(({ debianPackage }) => debianPackage).join(" ");
+  return (title, run) => test.skip(`${title} (install the Debian package ${packages})`, run);
 }

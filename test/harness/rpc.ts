@@ -28,6 +28,7 @@ function shape(name: string, requestStream: boolean, responseStream: boolean): S
 }
 
 type Shape = MethodDefinition<Buffer, Buffer>;
+export type RpcCall = keyof typeof shapes;
 
 const shapes = {
   unary: shape("Unary", false, false),
@@ -43,13 +44,19 @@ export class RpcServer implements AsyncDisposable {
   readonly seen: string[] = [];
   readonly metadata: Metadata[] = [];
   cancelled = 0;
+  readonly #name: string;
   readonly #server: Server = new Server();
 
-  static async start(): Promise<RpcServer> {
-    const server = new RpcServer();
+  private constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** `name`: which its trailers tell as `x-server`. */
+  static async start(address: string = "127.0.0.1:0", name: string = ""): Promise<RpcServer> {
+    const server = new RpcServer(name);
     server.#serve();
     const { promise, resolve, reject } = Promise.withResolvers<number>();
-    server.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => {
+    server.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
       if (error === null) resolve(port);
       else reject(error);
     });
@@ -66,7 +73,7 @@ export class RpcServer implements AsyncDisposable {
         });
         if (failure === "never") return;
         if (failure !== undefined) answer({ code: Number(failure), details: "asked to fail" });
-        else answer(null, call.request, trailing(call.metadata));
+        else answer(null, call.request, this.#trailing(call.metadata));
       },
       gather: (call: Stream, answer: Answer): void => {
         this.#note("gather", call.metadata);
@@ -86,7 +93,7 @@ export class RpcServer implements AsyncDisposable {
         });
         call.on("error", () => {});
         call.on("data", (bytes: Buffer) => call.write(bytes));
-        call.on("end", () => call.end());
+        call.on("end", () => call.end(this.#trailing(call.metadata)));
       },
     };
     this.#server.addService(shapes, handlers as unknown as UntypedServiceImplementation);
@@ -98,17 +105,18 @@ export class RpcServer implements AsyncDisposable {
     return metadata.get("fail")[0]?.toString();
   }
 
+  #trailing(metadata: Metadata): Metadata {
+    const trailers = new Metadata();
+    const wanted = metadata.get("trailing")[0];
+    if (wanted !== undefined) trailers.set("x-trailing", wanted);
+    if (this.#name !== "") trailers.set("x-server", this.#name);
+    return trailers;
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     this.#server.forceShutdown();
     return Promise.resolve();
   }
-}
-
-function trailing(metadata: Metadata): Metadata {
-  const trailers = new Metadata();
-  const wanted = metadata.get("trailing")[0];
-  if (wanted !== undefined) trailers.set("x-trailing", wanted);
-  return trailers;
 }
 
 type Unary = {
@@ -120,7 +128,7 @@ type Stream = {
   readonly metadata: Metadata;
   on(event: string, listener: (bytes: Buffer) => void): void;
   write(bytes: Buffer): void;
-  end(): void;
+  end(trailers?: Metadata): void;
 };
 type Answer = (error: Partial<StatusObject> | null, value?: Buffer, trailers?: Metadata) => void;
 
@@ -134,9 +142,11 @@ export type RpcResult = {
 export class RpcClient implements Disposable {
   readonly #client: Client;
 
-  constructor(port: number, authority: string = "web.demo:80") {
-    this.#client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
-      "grpc.default_authority": authority,
+  /** `at`: a port of this machine, or an address with its port. `authority`: empty for that of the address. */
+  constructor(at: number | string, authority: string = "web.demo:80") {
+    const target = typeof at === "number" ? `127.0.0.1:${at}` : at;
+    this.#client = new Client(target, credentials.createInsecure(), {
+      ...(authority === "" ? {} : { "grpc.default_authority": authority }),
       "grpc.enable_retries": 0,
       // Each client has a connection of its own, as clients in pods of their own have.
       "grpc.use_local_subchannel_pool": 1,
@@ -145,7 +155,7 @@ export class RpcClient implements Disposable {
 
   /** A whole call: everything is sent, then everything is read. */
   async call(
-    name: keyof typeof shapes,
+    name: RpcCall,
     sent: readonly Buffer[],
     options: {
       readonly metadata?: Readonly<Record<string, string>>;

@@ -20,7 +20,9 @@ export type ShardInTestOptions = {
   readonly listeners?: readonly ListenerSettings[];
   readonly forwards?: readonly ForwardSettings[];
   readonly limits?: Partial<WorkerLimits>;
-  readonly settings?: Partial<Pick<WorkerSettings, "decisionHeader" | "redirect">>;
+  readonly settings?: Partial<
+    Pick<WorkerSettings, "decisionHeader" | "redirect" | "traceSampleRatio">
+  >;
   readonly snapshots?: readonly ToWorker[];
   /** What shards of one sidecar share. */
   readonly rateLimits?: SharedArrayBuffer;

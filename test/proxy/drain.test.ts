@@ -30,6 +30,7 @@ test("drain lets a request in flight finish, and tells the client to go", async 
     kind: "drained",
     waitedFor: { requests: 1, tunnels: 0, opaque: 0 },
     accepted: 0,
+    closedPolitely: nothing,
     cutOff: nothing,
   });
 });

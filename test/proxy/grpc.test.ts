@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import type { StatusObject } from "@grpc/grpc-js";
 import test from "ava";
 import type { Retry } from "../../src/core/model/retry.ts";
 import type { IdentitySnapshot } from "../../src/thread/messages.ts";
@@ -234,4 +235,52 @@ test("a chat lives through a new policy and new endpoints", async (t) => {
   t.deepEqual(other.seen, ["unary"]);
   chat.end();
   await once(chat, "status");
+});
+
+/** How the call ends. */
+function statusOf(chat: ReturnType<RpcClient["chat"]>): Promise<StatusObject> {
+  chat.on("error", () => {});
+  return new Promise((resolve) => {
+    chat.once("status", resolve);
+  });
+}
+
+test("leaveCall() ends a chat that outlives the grace of a drain as unavailable, whichever sidecar goes", async (t) => {
+  for (const goes of ["near", "far"]) {
+    await using server = await RpcServer.start();
+    await using far = await webSidecar(server.port);
+    await using near = await frontendSidecar(far.port());
+    using client = new RpcClient(near.port());
+    const chat = client.chat();
+    const status = statusOf(chat);
+    chat.write(word);
+    await once(chat, "data");
+    const going = goes === "near" ? near : far;
+    going.take({ kind: "drain", graceMs: 500 });
+    const { code, details } = await status;
+    t.deepEqual([code, details], [14, "the proxy in the way is shutting down"], goes);
+    const { closedPolitely, cutOff } = await going.message("drained");
+    t.deepEqual([closedPolitely.requests, cutOff.requests], [1, 0]);
+  }
+});
+
+test("a chat whose endpoint is gone without a word ends as unavailable, not as cancelled", async (t) => {
+  const sockets: Socket[] = [];
+  await using server = await scripted([[{}, { "grpc-status": "0" }]]);
+  server.on("connection", (socket: Socket) => sockets.push(socket));
+  server.removeAllListeners("stream");
+  server.on("stream", (stream: ServerHttp2Stream) => {
+    stream.on("error", () => {});
+    stream.respond({ ":status": 200, "content-type": "application/grpc" });
+    stream.once("data", () => {
+      for (const socket of sockets) socket.destroy();
+    });
+  });
+  const { port } = server.address() as AddressInfo;
+  await using shard = await ShardInTest.start({ limits: patient, snapshots: allTo(port) });
+  using client = new RpcClient(shard.port());
+  const chat = client.chat();
+  const status = statusOf(chat);
+  chat.write(word);
+  t.is((await status).code, 14);
 });

@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import test from "ava";
 import { Flag, Frame, Http2Error, Setting } from "../../src/codec/http2/frames.ts";
 import { defaultHttp2Limits } from "../../src/codec/http2/protection.ts";
+import { defaultLimits } from "../../src/config/sidecar.ts";
 import type { ToWorker } from "../../src/thread/messages.ts";
 import {
   cutFrames,
@@ -85,7 +86,7 @@ const id = (at: number): number => 2 * at + 1;
 
 /** Frames until the connection is over; others are served meanwhile as ever. */
 const floods = test.macro({
-  exec: async (t, count: number, make: (at: number) => Buffer) => {
+  exec: async (t, cause: string, count: number, make: (at: number) => Buffer) => {
     await using origin = await EchoOrigin.start("a");
     await using shard = await ShardInTest.start({
       limits: patient,
@@ -98,6 +99,7 @@ const floods = test.macro({
     t.is(client.code(Frame.goAway), Http2Error.enhanceYourCalm);
     await shard.until(() => client.isClosed);
     await shard.until(() => shard.count("outbound_tcp_errors_total", { error: "http2" }) === 1);
+    t.is(shard.count("weft_http2_refusals_total", { cause }), 1);
     using other = await RawClient.open(shard.port());
     other.send("GET /x HTTP/1.1\r\nHost: web\r\n\r\n");
     t.is((await other.response()).body, "a GET /x");
@@ -108,36 +110,41 @@ const floods = test.macro({
 
 const { resets, settings, pings, emptyData, idleFrames, maxContinuations } = defaultHttp2Limits;
 
-test("resets its streams as fast as it opens them", floods, resets.atOnce + 50, (at) =>
-  Buffer.concat([
-    headers(id(at), getRequest),
-    frame({ type: Frame.reset, stream: id(at), payload: word(Http2Error.cancel) }),
-  ]),
+test(
+  "resets its streams as fast as it opens them",
+  floods,
+  "reset flood",
+  resets.atOnce + 50,
+  (at) =>
+    Buffer.concat([
+      headers(id(at), getRequest),
+      frame({ type: Frame.reset, stream: id(at), payload: word(Http2Error.cancel) }),
+    ]),
 );
-test("makes the proxy reset its streams", floods, resets.atOnce + 50, (at) =>
+test("makes the proxy reset its streams", floods, "reset flood", resets.atOnce + 50, (at) =>
   Buffer.concat([
     headers(id(at), getRequest, false),
     frame({ type: Frame.windowUpdate, stream: id(at), payload: word(0) }),
   ]),
 );
-test("sends SETTINGS without end", floods, settings.atOnce + 5, () =>
+test("sends SETTINGS without end", floods, "settings flood", settings.atOnce + 5, () =>
   frame({ type: Frame.settings }),
 );
-test("sends PING without end", floods, pings.atOnce + 5, () =>
+test("sends PING without end", floods, "ping flood", pings.atOnce + 5, () =>
   frame({ type: Frame.ping, payload: Buffer.alloc(8) }),
 );
-test("sends frames that do nothing", floods, idleFrames.atOnce + 5, () =>
+test("sends frames that do nothing", floods, "idle frame flood", idleFrames.atOnce + 5, () =>
   frame({ type: Frame.priority, stream: 1, payload: Buffer.alloc(5) }),
 );
-test("sends DATA without content", floods, emptyData.atOnce + 5, (at) =>
+test("sends DATA without content", floods, "empty data flood", emptyData.atOnce + 5, (at) =>
   at === 0 ? headers(1, getRequest, false) : frame({ type: Frame.data, stream: 1 }),
 );
-test("continues a head without end", floods, maxContinuations + 2, (at) =>
+test("continues a head without end", floods, "continuation flood", maxContinuations + 2, (at) =>
   at === 0
     ? frame({ type: Frame.headers, stream: 1, payload: literals(getRequest) })
     : frame({ type: Frame.continuation, stream: 1, payload: literals([["x", "y"]]) }),
 );
-test("packs a large list into a small head", floods, 1, () => {
+test("packs a large list into a small head", floods, "header bomb", 1, () => {
   const indexed = Buffer.concat([
     literals(getRequest),
     Buffer.from([0x40, 1, 0x78, 0x7f, 0x81, 0x1e]),
@@ -240,4 +247,25 @@ test("a client that never acknowledges, or never answers a PING, is left", async
   }
   await shard.until(() => client.isClosed);
   t.is(client.code(Frame.goAway), Http2Error.settingsTimeout);
+});
+
+test("readHttp2Settings() is what clients are told and held to", async (t) => {
+  await using origin = await RawOrigin.start(() => {});
+  const http2 = { ...defaultLimits.http2, maxConcurrentStreams: 2, streamWindowBytes: 20_000 };
+  await using shard = await ShardInTest.start({
+    limits: { ...patient, http2 },
+    snapshots: http1At(origin.port),
+  });
+  using client = await FrameClient.open(shard.port());
+  client.send(headers(1, getRequest), headers(3, getRequest), headers(5, getRequest));
+  await shard.until(() => client.code(Frame.reset, 5) !== undefined);
+  t.is(client.code(Frame.reset, 5), Http2Error.refusedStream);
+  t.is(shard.count("weft_http2_refusals_total", { cause: "refused stream" }), 1);
+  const told = client.frames().find(({ type }) => type === Frame.settings)?.payload;
+  const values = new Map<number, number>();
+  for (let at = 0; at + 6 <= (told?.length ?? 0); at += 6) {
+    values.set(told?.readUInt16BE(at) ?? 0, told?.readUInt32BE(at + 2) ?? 0);
+  }
+  t.is(values.get(Setting.maxConcurrentStreams), 2);
+  t.is(values.get(Setting.initialWindowSize), 20_000);
 });

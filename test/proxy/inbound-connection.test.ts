@@ -163,20 +163,6 @@ test(relayedBytes, get, opaquePort);
 test(relayedBytes, preface, opaquePort);
 test(relayedBytes, hello, forTls);
 
-test("acceptInbound() refuses TLS as long as there is no certificate", async (t) => {
-  await using shard = await withPort((port) =>
-    ShardInTest.start({
-      listeners: [{ kind: "inbound-port", host: "127.0.0.1", port }],
-      forwards: [{ port, host: "127.0.0.1", hostPort: deadPort }],
-      snapshots: [inboundSnapshot(port, admitting(anybody))],
-    }),
-  );
-  using client = await RawClient.open(shard.port());
-  client.send(hello);
-  await client.closed();
-  t.is(shard.count("inbound_tcp_errors_total", { error: "no identity" }), 1);
-});
-
 test("acceptInbound() passes TLS for another name through untouched", async (t) => {
   const own = new TestCa("app").issue(["app.example"]);
   const server = createTlsServer(
@@ -230,10 +216,8 @@ for (const servername of ["web.demo.id.", "web.demo", "x.web.demo.id", ""]) {
   });
 }
 
-test("acceptInbound() refuses a client that begins to speak and does not go on", async (t) => {
-  await using shard = await sidecarOf(deadPort, admitting(anybody), {
-    limits: { detectTimeoutMs: 100 },
-  });
+test("acceptInbound() refuses a client that begins to speak and does not go on where somebody wrote routes", async (t) => {
+  await using shard = await sidecarOf(deadPort, routed, { limits: { detectTimeoutMs: 100 } });
   using client = await RawClient.open(shard.port());
   client.send("GE");
   await client.closed();

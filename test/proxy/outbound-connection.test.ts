@@ -1,10 +1,12 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
-import { connect as tlsConnect } from "node:tls";
+import { setImmediate } from "node:timers/promises";
+import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
 import test from "ava";
 import { defaultMeta } from "../../src/core/model/meta.ts";
 import type { OutboundPolicy } from "../../src/core/model/outbound-policy.ts";
 import { outboundTable } from "../../src/core/table/outbound.ts";
+import { contextOptions } from "../../src/edge/net/mesh-tls.ts";
 import type { ToWorker } from "../../src/thread/messages.ts";
 import { TestCa } from "../harness/certificates.ts";
 import { HandClock } from "../harness/hand-clock.ts";
@@ -250,6 +252,52 @@ test("acceptOutbound() refuses a client that says nothing where somebody wrote r
   t.true(await refused(shard, client, "detection timeout"));
 });
 
+test("acceptOutbound() refuses letters whose client waits where somebody wrote routes for requests", async (t) => {
+  const clock = new HandClock();
+  await using shard = await redirected(
+    [outboundSnapshot(routed(rule({ backends: to(backend("web")) })), target)],
+    { clock },
+  );
+  using client = await RawClient.open(shard.port());
+  client.send("login");
+  const isRefused = (): boolean =>
+    shard.count("outbound_tcp_errors_total", { error: "detection timeout" }) === 1;
+  while (!isRefused()) {
+    clock.pass(100);
+    await setImmediate();
+  }
+  t.true(await refused(shard, client, "detection timeout"));
+});
+
+for (const [when, silentMs] of [
+  ["at once", 0],
+  ["after a silence in which its server was asked", 1_200],
+] as const) {
+  test(`acceptOutbound() carries letters of a client that speaks ${when} and waits, and never as HTTP`, async (t) => {
+    const clock = new HandClock();
+    await using origin = await RawOrigin.start((socket, soFar) => socket.write(`echo ${soFar};`));
+    await using shard = await redirected(
+      [plainPolicy(), endpointSnapshot("web", endpoint(origin.port))],
+      { clock },
+    );
+    using client = await RawClient.open(shard.port());
+    await shard.until(() => clock.isTicking);
+    clock.pass(silentMs);
+    if (silentMs > 0) await origin.until(() => origin.sockets.length === 1);
+    client.send("GE");
+    while (client.text === "") {
+      clock.pass(100);
+      await setImmediate();
+    }
+    t.is(client.text, "echo GE;");
+    client.send("T / HTTP/1.1\r\nHost: web\r\n\r\n");
+    await client.closed();
+    t.is(client.error?.code, "ECONNRESET");
+    t.is(origin.received, "GE");
+    t.is(shard.count("outbound_tcp_errors_total", { error: "late http" }), 1);
+  });
+}
+
 const backendless = {
   kind: "random-available",
   backends: [backend("web", { weight: 0 })],
@@ -267,23 +315,50 @@ for (const [what, label, opaque, ...snapshots] of [
     endpointSnapshot("web", endpoint(deadPort)),
   ],
   [
-    "wants an identity before there is one",
+    "wants an identity that does not come",
     "no identity",
     { meta, refusal: "", backends: to(backend("web")) },
     endpointSnapshot("web", endpoint(deadPort, { tls: { identity: "a", serverName: "a" } })),
   ],
 ] as const) {
   test(`acceptOutbound() resets a connection whose opaque route ${what}`, async (t) => {
-    await using shard = await redirected([
-      plainPolicy({ protocol: "opaque", opaque }),
-      ...snapshots,
-    ]);
+    await using shard = await redirected(
+      [plainPolicy({ protocol: "opaque", opaque }), ...snapshots],
+      { limits: { discoveryTimeoutMs: 100 } },
+    );
     // The reset may come before the connection is known to stand.
     using client = new RawClient(connect(shard.port(), "127.0.0.1"));
     t.true(await refused(shard, client, label));
     t.is(client.error?.code, "ECONNRESET");
   });
 }
+
+test("acceptOutbound() has an opaque connection wait for the first certificate", async (t) => {
+  const ca = new TestCa();
+  const server = createTlsServer({ ...contextOptions(ca.issue(["web.id"])), requestCert: true });
+  server.on("secureConnection", (socket) => socket.on("error", () => {}).end("answer"));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const tls = { identity: "web.id", serverName: "web.id" };
+  const clock = new HandClock();
+  await using shard = await redirected(
+    [plainPolicy({ protocol: "opaque" }), endpointSnapshot("web", endpoint(port, { tls }))],
+    { clock },
+  );
+  using client = await RawClient.open(shard.port());
+  client.send("\0first");
+  await shard.until(() => clock.isTicking);
+  for (let turns = 0; turns < 20; turns++) await setImmediate();
+  clock.pass(1_000);
+  t.is(shard.count("outbound_tcp_errors_total"), 0);
+  shard.take(ca.issue(["frontend.id"]));
+  clock.pass(100);
+  await client.until((text) => text === "answer");
+  client.socket.destroy();
+  server.close();
+  t.is(shard.count("outbound_tcp_errors_total"), 0);
+});
 
 test("acceptOutbound() goes on to another endpoint when one cannot be reached", async (t) => {
   await using origin = await RawOrigin.start((socket) => socket.write("answer"));

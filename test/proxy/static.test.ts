@@ -2,6 +2,7 @@ import test from "ava";
 import type { RouteBackend, StaticHost } from "../../src/core/model/backend.ts";
 import { resourceMeta } from "../../src/core/model/meta.ts";
 import { staticAuthority } from "../../src/core/table/static-hosts.ts";
+import { H2Origin } from "../harness/http2-peers.ts";
 import { EchoOrigin, RawOrigin } from "../harness/origin.ts";
 import {
   endpoint,
@@ -42,6 +43,22 @@ test("a backend outside the mesh gets requests as the client wrote them, over pl
     t.is(origin.header("host"), "web");
   }
   t.is(origin.connections, 1);
+});
+
+test("a backend outside the mesh that is said to speak HTTP/2 is spoken to in it, also for a client of HTTP/1", async (t) => {
+  await using origin = await H2Origin.start();
+  const share = outsideBackend();
+  const calls = { ...share, backend: { ...share.backend, protocol: "http2" as const } };
+  await using shard = await ShardInTest.start({
+    limits: { connectTimeoutMs: 20_000 },
+    snapshots: [
+      endpointSnapshot(outside, endpoint(origin.port)),
+      outboundSnapshot(routed(rule({ backends: to(calls) }))),
+    ],
+  });
+  using client = await RawClient.open(shard.port());
+  t.is((await client.send(get).response()).status, 200);
+  t.is(origin.seen[0]?.[":path"], "/a?b=c");
 });
 
 test("a backend outside the mesh is balanced over all of its addresses, and loses those that are dead", async (t) => {

@@ -4,6 +4,7 @@
  * deliver buffers of their own.
  */
 import type { OnReadOpts, Socket } from "node:net";
+import { setAbortOnDeath } from "./abort-on-death.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import type { Wire, WireOwner } from "./wire.ts";
 
@@ -106,6 +107,13 @@ export class NodeWire implements Wire {
   reset(): void {
     if (this.encrypted) destroyTransport(this.socket);
     else this.socket.resetAndDestroy();
+  }
+
+  /** Whoever was told of the end is not told otherwise; and an abort would drop what the kernel has yet to send before it. */
+  abortOnDeath(): void {
+    const { socket } = this;
+    if (!setAbortOnDeath(socket, true)) return;
+    socket.once("finish", () => setAbortOnDeath(socket, false));
   }
 
   /** Gives the socket to somebody else, with bytes that were read from it and not used. The wire is dead after that. */

@@ -48,6 +48,8 @@ export type Wire = {
   destroy(): void;
   /** The same, and the other end learns that something is missing, if the transport can say so (TCP: RST). `code` is one of HTTP/2. */
   reset(code?: number): void;
+  /** If this process dies before `end()`, the other end learns that something is missing. */
+  abortOnDeath?(): void;
   /** Ends a message whose head was sent, in place of what is missing of it. False: it is over already. */
   endWithTrailers?(trailers: readonly (readonly [string, string])[]): boolean;
 };

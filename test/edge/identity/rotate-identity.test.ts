@@ -20,6 +20,7 @@ import {
   renewPauseMs,
   rotateIdentity,
   tellSkewMs,
+  urgentLifeMs,
 } from "../../../src/edge/identity/rotate-identity.ts";
 import { TestCa } from "../../harness/certificates.ts";
 import { ControlPlane } from "../../sidecar/control-plane.ts";
@@ -204,10 +205,25 @@ test("rotateIdentity() waits longer after each failure, up to a minute", async (
   t.deepEqual(pauses, [1_100, 2_200, 4_400, 8_800, 17_600, 35_200, 66_000, 66_000]);
 });
 
-test("rotateIdentity() waits 5 seconds at most for its first certificate", async (t) => {
+test("rotateIdentity() asks every 5 seconds or sooner for its first certificate", async (t) => {
   await using rig = await start();
   rig.answer(() => grpcFailure(grpcCode.unavailable, "not now"));
-  t.deepEqual(await pausesOf(rig, 5), [1_100, 2_200, 4_400, 5_500, 5_500]);
+  t.deepEqual(await pausesOf(rig, 5), [1_100, 2_200, 3_850, 3_850, 3_850]);
+});
+
+test("rotateIdentity() asks every 5 seconds or sooner before and after the end of its certificate", async (t) => {
+  await using rig = await start();
+  await rig.publisher.next("identity");
+  const pauseMs = await rig.planned();
+  rig.answer(() => grpcFailure(grpcCode.unavailable, "not now"));
+  const until = rig.identity.facts().certifiedUntilMs ?? 0;
+  rig.clock.advance(pauseMs);
+  await rig.planned();
+  // As after an outage of hours.
+  rig.clock.advance(until - rig.clock.wallMs() - urgentLifeMs / 2);
+  const pauses = await pausesOf(rig, 60);
+  t.true(rig.clock.wallMs() > until);
+  t.deepEqual([...new Set(pauses)], [2_200, 3_850]);
 });
 
 const tokens = test.macro({

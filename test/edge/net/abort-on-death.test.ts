@@ -1,0 +1,63 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { setTimeout as pass } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import test from "ava";
+
+const holder = fileURLToPath(new URL("connection-holder.ts", import.meta.url));
+
+/** A process that holds a connection to us, and our end of it. */
+async function held(how: "plain" | "abort-on-death") {
+  const server = createServer({ allowHalfOpen: true });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const warnings = "--disable-warning=ExperimentalWarning";
+  const child = spawn(process.execPath, [warnings, holder, String(port), how], { stdio: "ignore" });
+  const [socket] = (await once(server, "connection")) as [Socket];
+  const { promise: ending, resolve } = Promise.withResolvers<string | undefined>();
+  socket.once("end", () => resolve("end"));
+  socket.once("error", ({ code }: NodeJS.ErrnoException) => resolve(code));
+  return {
+    child,
+    socket,
+    ending,
+    [Symbol.dispose]() {
+      child.kill("SIGKILL");
+      socket.destroy();
+      server.close();
+    },
+  };
+}
+
+test("abortOnDeath() makes an abort of the end that the death of a process is to others", async (t) => {
+  for (const [how, ending] of [
+    ["plain", "end"],
+    ["abort-on-death", "ECONNRESET"],
+  ] as const) {
+    using one = await held(how);
+    // Its first words say that it is done with its preparations.
+    await once(one.socket, "data");
+    one.socket.resume();
+    one.child.kill("SIGKILL");
+    t.is(await one.ending, ending, how);
+  }
+});
+
+test("abortOnDeath() leaves the end of both sides as it is, to the last byte", async (t) => {
+  using one = await held("abort-on-death");
+  const sizes: number[] = [];
+  await once(one.socket, "data");
+  one.socket.on("data", (bytes: Buffer) => sizes.push(bytes.length));
+  // Read late, so that the kernel of the other side still has much to send when that is closed.
+  one.socket.pause();
+  one.socket.end("all");
+  await Promise.race([once(one.child, "exit"), pass(2_000)]);
+  one.socket.resume();
+  t.is(await one.ending, "end");
+  t.is(
+    sizes.reduce((sum, size) => sum + size, 0),
+    1_000_000,
+  );
+});
