@@ -118,7 +118,7 @@ const plainBackend: fc.Arbitrary<Backend> = fc.record({
   ),
 });
 
-export const anyBackend: fc.Arbitrary<Backend> = fc.oneof(
+const backendKind: fc.Arbitrary<Backend> = fc.oneof(
   { arbitrary: plainBackend, weight: 3 },
   fc.record({
     meta: anyMeta,
@@ -131,3 +131,14 @@ export const anyBackend: fc.Arbitrary<Backend> = fc.oneof(
     ),
   }),
 );
+
+const anyProtocol = fc.constantFrom(
+  undefined,
+  "detect" as const,
+  "http1" as const,
+  "http2" as const,
+);
+
+export const anyBackend: fc.Arbitrary<Backend> = fc
+  .tuple(backendKind, anyProtocol)
+  .map(([backend, protocol]) => (protocol === undefined ? backend : { ...backend, protocol }));

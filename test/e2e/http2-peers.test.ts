@@ -18,6 +18,7 @@ import {
   rule,
   to,
 } from "../harness/policies.ts";
+import { pythonClient, pythonGrpc, pythonServer, saidByPython } from "../harness/python-grpc.ts";
 import { RpcClient, RpcServer } from "../harness/rpc.ts";
 import { ShardInTest } from "../harness/shard-in-test.ts";
 
@@ -134,59 +135,19 @@ needing(h2load)("h2load loses nothing", async (t) => {
   origin.close();
 });
 
-const pythonClient = `
-import sys, grpc
-same = lambda b: b
-channel = grpc.insecure_channel("127.0.0.1:" + sys.argv[1], [("grpc.default_authority", "web.demo:80"), ("grpc.enable_http_proxy", 0)])
-made = lambda kind, name: getattr(channel, kind)("/demo.Echo/" + name, same, same)
-print(made("unary_unary", "Unary")(b"one").decode())
-print(made("stream_unary", "Gather")(iter([b"a", b"b"])).decode())
-print("+".join(m.decode() for m in made("unary_stream", "Spread")(b"xyz")))
-print("+".join(m.decode() for m in made("stream_stream", "Chat")(iter([b"p", b"q"]))))
-try:
-    made("unary_unary", "Unary")(b"one", metadata=[("fail", "9")])
-except grpc.RpcError as error:
-    print(error.code().name, error.details())
-`;
-
-const pythonServer = `
-import sys, grpc
-from concurrent import futures
-same = lambda b: b
-class Echo(grpc.GenericRpcHandler):
-    def service(self, details):
-        name = details.method.split("/")[-1]
-        if name == "Unary": return grpc.unary_unary_rpc_method_handler(lambda m, c: m, same, same)
-        if name == "Gather": return grpc.stream_unary_rpc_method_handler(lambda ms, c: b"".join(ms), same, same)
-        if name == "Spread": return grpc.unary_stream_rpc_method_handler(lambda m, c: (bytes([b]) for b in m), same, same)
-        if name == "Chat": return grpc.stream_stream_rpc_method_handler(lambda ms, c: (m for m in ms), same, same)
-server = grpc.server(futures.ThreadPoolExecutor(4))
-server.add_generic_rpc_handlers((Echo(),))
-print(server.add_insecure_port("127.0.0.1:0"), flush=True)
-server.start()
-sys.stdin.read()
-`;
-
-/** Debian's, which is not always the first one of a machine. */
-const python = "/usr/bin/python3";
-const pythonGrpc = {
-  command: python,
-  trial: ["-c", "import grpc"],
-  debianPackage: "python3-grpcio",
-};
-
 needing(pythonGrpc)("a Python client of gRPC makes calls of all four shapes", async (t) => {
   await using server = await RpcServer.start();
   await using pair = await Pair.start(server.port);
-  const said = await run(python, "-c", pythonClient, String(pair.near.port()));
-  t.is(said, "one\nab\nx+y+z\np+q\nFAILED_PRECONDITION asked to fail\n");
+  const [file = "", ...args] = pythonClient("web.demo:80", `127.0.0.1:${pair.near.port()}`);
+  t.is(await run(file, ...args), saidByPython);
 });
 
 needing(pythonGrpc)("a Python server of gRPC answers calls of all four shapes", async (t) => {
-  const server = spawn(python, ["-c", pythonServer], { stdio: ["pipe", "pipe", "inherit"] });
+  const [file = "", ...args] = pythonServer("127.0.0.1:0");
+  const server = spawn(file, args, { stdio: ["ignore", "pipe", "inherit"] });
   t.teardown(() => server.kill("SIGKILL"));
   const [line] = (await once(server.stdout, "data")) as [Buffer];
-  await using pair = await Pair.start(Number(line.toString()));
+  await using pair = await Pair.start(Number(/[0-9]+/.exec(line.toString())?.[0]));
   using client = new RpcClient(pair.near.port());
   const all = async (name: "unary" | "gather" | "spread" | "chat"): Promise<string> => {
     const { code, messages } = await client.call(name, [Buffer.from("ab"), Buffer.from("c")]);

@@ -192,6 +192,36 @@ async function spreading(t: ExecutionContext, a: Pod, host: string): Promise<voi
   t.deepEqual([...new Set(said)].sort(), ["b", "c"]);
 }
 
+/** A client that says letters without a line end and waits for the answer; and one that makes a request of them then. */
+async function waiting(t: ExecutionContext, a: Pod, hosts: readonly string[]): Promise<void> {
+  const { aborting: port } = ports;
+  const smuggle = (host: string): string => `
+let heard = "";
+require("node:net").connect(${port}, "${host}").on("data", function (bytes) {
+  heard += bytes;
+  if (heard === "GE") this.write("T / HTTP/1.1\\r\\nHost: b\\r\\n\\r\\n");
+}).on("error", ({ code }) => console.log(heard, code)).write("GE");`;
+  const said = await Promise.all(hosts.map((host) => talk(a, { host, port }, "login")));
+  t.deepEqual(
+    said,
+    hosts.map(() => ["login"]),
+  );
+  const script = hosts.map(smuggle).map((one) => `{${one}}`);
+  const smuggled = await a.exec("application", [process.execPath, "-e", script.join("\n")]);
+  t.is(smuggled.out, "GE ECONNRESET\n".repeat(hosts.length));
+}
+
+/** Of each address, to show what happens seldom. */
+const aborts = 50;
+
+/** Connections that are spoken on, and aborted with an answer read and bytes under way. */
+const aborting = (host: string) => `
+${abort}
+for (let i = 0; i < ${aborts}; i++) {
+  const socket = require("node:net").connect(${ports.aborting}, "${host}");
+  socket.once("data", () => { socket.write("more"); abort(socket); }).write("x\\n");
+}`;
+
 type Ending = { readonly hosts: readonly string[]; readonly application: Running };
 
 /** The client hears of a server's abort, the server of a client that is gone, and silence has its limit. */
@@ -199,18 +229,40 @@ async function ending(t: ExecutionContext, a: Pod, { hosts, application }: Endin
   const port = ports.aborting;
   for (const host of hosts) {
     t.deepEqual(await talk(a, { host, port }, "abort\n"), ["ECONNRESET"], host);
-    const open = `require("node:net").connect(${port}, "${host}")`;
     const before = application.output.length;
-    const aborting = `${open}.once("data", function () { ${abort}; abort(this); }).write("x\\n")`;
-    await a.exec("application", [process.execPath, "-e", aborting]);
-    t.is((await application.untilSays(/left by .*/, before))[0], "left by ECONNRESET", host);
+    await a.exec("application", [process.execPath, "-e", aborting(host)]);
+    await application.untilSays(new RegExp(`(left by .*\\n){${aborts}}`), before);
+    const told = new Set(application.output.slice(before).split("\n").slice(0, -1));
+    t.deepEqual([...told], ["left by ECONNRESET"], host);
   }
   const silent = `require("node:net").connect(${port}, "${hosts[0]}").once("data", () => console.log("open")).on("error", ({ code }) => console.log(code)).write("x\\n")`;
   const idle = await a.exec("application", [process.execPath, "-e", silent]);
   t.is(idle.out, "open\nECONNRESET\n");
 }
 
-test("TLS and TCP routes, egress networks, aborts and silence work through sidecars", async (t) => {
+type Dying = {
+  readonly hosts: readonly string[];
+  readonly application: Running;
+  readonly sidecar: Running;
+};
+
+/** Half a stream must not pass for a whole one. */
+async function dying(t: ExecutionContext, a: Pod, { hosts, application, sidecar }: Dying) {
+  const before = application.output.length;
+  const opening = hosts.map(
+    (host) =>
+      `require("node:net").connect(${ports.aborting}, "${host}").on("data", () => console.log("open")).on("error", ({ code }) => console.log("lost by " + code)).on("end", () => console.log("ended")).write("x\\n");`,
+  );
+  const client = a.start("application", [process.execPath, "-e", opening.join("\n")]);
+  await client.untilSays(new RegExp(`(open\n){${hosts.length}}`));
+  await sidecar.stop("SIGKILL");
+  await client.ended;
+  t.is(client.output, "open\n".repeat(hosts.length) + "lost by ECONNRESET\n".repeat(hosts.length));
+  await application.untilSays(new RegExp(`(left by .*\\n){${hosts.length}}`), before);
+  t.is(application.output.slice(before), "left by ECONNRESET\n".repeat(hosts.length));
+}
+
+test("TLS and TCP routes, egress networks, letters, aborts and silence work through sidecars, and the death of a sidecar is an abort", async (t) => {
   await using mesh = await NetnsMesh.start();
   const a = await mesh.addPod("a");
   const b = await mesh.addPod("b", Object.values(ports));
@@ -228,14 +280,17 @@ test("TLS and TCP routes, egress networks, aborts and silence work through sidec
   const start = (pod: Pod): Running =>
     pod.start("application", [process.execPath, "-e", application(pod.name)]);
   const inB = start(b);
+  const inC = start(c);
   await Promise.all([
     addOutside(mesh),
     ...[b, c].map((pod) => startTls(pod, mesh.node.folder, ports.tls)),
-    ...[inB, start(c)].map((running) => running.untilSays(/listening/)),
+    ...[inB, inC].map((running) => running.untilSays(/listening/)),
   ]);
   // Longer than any answer takes here, shorter than a test.
   const env = { WEFT_TUNNEL_IDLE_TIMEOUT: "5s" };
-  await Promise.all([a, b, c].map((pod) => mesh.startSidecar(pod, { isTransparent: true, env })));
+  const [ofA, ofB] = await Promise.all(
+    [a, b, c].map((pod) => mesh.startSidecar(pod, { isTransparent: true, env })),
+  );
   const capture = await Capture.start(mesh.node);
   await spreading(t, a, web.ip4);
   await spreading(t, a, web.ip6);
@@ -249,9 +304,16 @@ test("TLS and TCP routes, egress networks, aborts and silence work through sidec
 
   await leaving(t, a);
 
+  await waiting(t, a, [service.ip4, service.ip6, b.ip4, b.ip6]);
+  t.is(await metricSum(a, "outbound_tcp_errors_total", 'error="late http"'), 4);
   await ending(t, a, { hosts: [service.ip4, service.ip6, b.ip4, b.ip6], application: inB });
   // Nothing was refused but what is denied.
   t.is(await metricSum(a, "outbound_tcp_errors_total", 'error="no route"'), 2);
   t.is(await metricSum(a, "outbound_tcp_errors_total", 'error="route forbidden"'), 6);
-  t.is(await metricSum(a, "outbound_tcp_errors_total"), 8);
+  t.is(await metricSum(a, "outbound_tcp_errors_total"), 8 + 4);
+
+  const ofBoth = ({ ip4, ip6 }: Pod): readonly string[] => [ip4, ip6];
+  if (ofA === undefined || ofB === undefined) throw new Error("There are sidecars");
+  await dying(t, a, { hosts: ofBoth(b), application: inB, sidecar: ofB });
+  await dying(t, a, { hosts: ofBoth(c), application: inC, sidecar: ofA });
 });

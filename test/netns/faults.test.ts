@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { setTimeout as pass } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import test from "ava";
-import { NetnsMesh } from "../../src/demo/netns/mesh.ts";
+import { type MeshOptions, NetnsMesh } from "../../src/demo/netns/mesh.ts";
 import type { Pod } from "../../src/demo/netns/pod.ts";
 import type { Running } from "../../src/demo/netns/running.ts";
 import { Faults, type Heal } from "./faults.ts";
@@ -85,8 +85,8 @@ type World = AsyncDisposable & {
   readonly probe: Probe;
 };
 
-async function world(): Promise<World> {
-  const mesh = await NetnsMesh.start();
+async function world(options: MeshOptions = {}): Promise<World> {
+  const mesh = await NetnsMesh.start(options);
   const client = await mesh.addPod("client");
   const b1 = await mesh.addPod("b1", [port]);
   const b2 = await mesh.addPod("b2", [port]);
@@ -141,47 +141,87 @@ async function reachedAnew({ mesh, client, b1 }: World, name: string): Promise<n
   }
 }
 
-test("the control plane may be gone, hung or cut off: no request fails, and news arrives within 5 s of its healing", async (t) => {
-  t.timeout(170_000);
-  await using here = await world();
+/** With what is added for clocks that differ it lasts 30 s and is renewed after 21: an outage of a few seconds around that is shorter than the life that is left. */
+const certificateLifetime = "10s";
+const beforeRenewalMs = 2_500;
+const afterRenewalMs = 1_500;
+
+/** Resolves shortly before the next renewal. */
+async function untilRenewalNears(sidecar: Running): Promise<void> {
+  const certified = /[^\n]*"identity_certified"[^\n]*\n/g;
+  for (;;) {
+    const behind = sidecar.output.length;
+    const line = sidecar.output.match(certified)?.at(-1) ?? "{}";
+    const { time, renewInMs } = JSON.parse(line);
+    const leftMs = Date.parse(time) + renewInMs - beforeRenewalMs - Date.now();
+    if (leftMs > 0) return pass(leftMs);
+    await sidecar.untilSays(certified, behind);
+  }
+}
+
+/** How long after the end of a fault of the policy service its news arrives. */
+async function newsAfter(here: World, name: string, breaks: () => Promise<Heal>): Promise<number> {
+  const heal = await breaks();
+  await pass(faultMs);
+  await heal();
+  return reachedAnew(here, name);
+}
+
+/** How long after the end of a fault of the issuer, in which its certificate should have been renewed, the client's sidecar has the next. */
+async function certifiedAfter(here: World, breaks: () => Promise<Heal>): Promise<number> {
+  const { clientSidecar } = here;
+  await untilRenewalNears(clientSidecar);
+  const heal = await breaks();
+  await pass(beforeRenewalMs + afterRenewalMs);
+  const behind = clientSidecar.output.length;
+  await heal();
+  const startMs = performance.now();
+  await clientSidecar.untilSays(/"identity_certified"/, behind);
+  return performance.now() - startMs;
+}
+
+test("the policy service, and the identity issuer when renewals are due, may be killed, hung or cut off: no request fails, and news and certificates arrive within 5 s of its healing", async (t) => {
+  t.timeout(175_000);
+  await using here = await world({ certificateLifetime });
   const { mesh, faults, client, probe } = here;
-  const { policyPod } = mesh;
-  const breakings: readonly Breaking[] = [
+  const { policyPod, identityPod } = mesh;
+  const killPolicy = async (): Promise<Heal> => {
+    await mesh.policy.stop("SIGKILL");
+    return () => mesh.startPolicy();
+  };
+  const killIssuer = async (): Promise<Heal> => {
+    await mesh.identity.stop("SIGKILL");
+    return () => mesh.startIdentity();
+  };
+  const news = (name: string, breaks: () => Promise<Heal>) => newsAfter(here, name, breaks);
+  // Between two renewals is time for faults of the other service.
+  const steps: readonly (readonly [name: string, recovers: () => Promise<number>])[] = [
+    ["policy service killed", () => news("n1", killPolicy)],
+    ["policy service hung", () => news("n2", () => halt(mesh.policy))],
+    ["identity issuer killed", () => certifiedAfter(here, killIssuer)],
+    ["policy service cut off", () => news("n3", () => faults.partition(client, policyPod))],
+    ["policy service cut off one way", () => news("n4", () => faults.oneWay(policyPod, client))],
+    ["identity issuer hung", () => certifiedAfter(here, () => halt(mesh.identity))],
     [
-      "policy service killed",
-      async () => {
-        await mesh.policy.stop("SIGKILL");
-        return () => mesh.startPolicy();
-      },
+      "identity issuer cut off",
+      () => certifiedAfter(here, () => faults.partition(client, identityPod)),
     ],
-    ["policy service hung", () => halt(mesh.policy)],
-    ["identity issuer hung", () => halt(mesh.identity)],
-    ["policy service cut off", () => faults.partition(client, policyPod)],
-    ["policy service cut off one way", () => faults.oneWay(policyPod, client)],
   ];
-  for (const [at, [name, breaks]] of breakings.entries()) {
+  for (const [name, recovers] of steps) {
     probe.begin();
-    const heal = await breaks();
-    await pass(faultMs);
+    const tookMs = await recovers();
+    t.log(`${name}: over after ${Math.round(tookMs)} ms`);
     t.deepEqual(probe.failed, [], name);
     t.true(probe.answered > rate, name);
-    await heal();
-    const tookMs = await reachedAnew(here, `new-${at}`);
-    t.log(`${name}: news after ${Math.round(tookMs)} ms`);
     t.true(tookMs < recoveryMs, `${name}: ${tookMs} ms`);
   }
-  // Nobody asks it for anything until a certificate has to be renewed.
-  await mesh.identity.stop("SIGKILL");
-  probe.begin();
-  await pass(1_000);
-  t.deepEqual(probe.failed, []);
 });
 
 /** Requests that were under way to the endpoint, and those that were sent to it before anybody could know. */
 const mayFail = 2 * rate;
 
 // Whose answers came seconds late is trusted again slowly (peak EWMA, core/decide/balance.ts), so the proof is what clients see.
-test("an endpoint may be killed, hang, be cut off or lossy: few requests fail, and all is well within 5 s of its healing", async (t) => {
+test("an endpoint may be killed, hang, be cut off or lossy, and descriptors may run out: no more requests fail than are sent in 2 s, and all is well within 5 s of its healing", async (t) => {
   t.timeout(170_000);
   await using here = await world();
   const { mesh, faults, client, b1, b1Sidecar, clientSidecar, probe } = here;

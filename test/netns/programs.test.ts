@@ -101,7 +101,7 @@ async function startServers(pod: Pod, folder: string): Promise<void> {
     startRedis(pod, ports.redis),
     startPostgres(pod, folder, ports.postgres),
     startMariaDb(pod, folder, ports.mariadb),
-    startNginx(pod, folder, ports.nginx),
+    startNginx(pod, folder, { http1: [ports.nginx] }),
     startGreeter(pod, ports.greeter),
     startWebSocketServer(pod, ports.webSocket),
   ]);

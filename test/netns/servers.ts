@@ -63,12 +63,22 @@ export async function startMariaDb(pod: Pod, folder: string, port: number): Prom
   return server;
 }
 
-export async function startNginx(pod: Pod, folder: string, port: number): Promise<Running> {
+/** Ports by what is spoken there and nothing else. */
+export type NginxPorts = { readonly http1?: readonly number[]; readonly http2?: readonly number[] };
+
+export async function startNginx(pod: Pod, folder: string, ports: NginxPorts): Promise<Running> {
   const config = path.join(folder, "nginx.conf");
+  const listen = (port: number, speaks: string): string =>
+    `listen ${port}${speaks}; listen [::]:${port}${speaks};`;
+  const { http1 = [], http2 = [] } = ports;
+  const listens = [
+    ...http1.map((port) => listen(port, "")),
+    ...http2.map((port) => listen(port, " http2")),
+  ];
   writeFileSync(
     config,
     `daemon off; error_log stderr notice; pid ${folder}/nginx.pid; events {}
-http { access_log off; server { listen ${port}; listen [::]:${port};
+http { access_log off; server { ${listens.join(" ")}
   location / { return 200 "nginx for $request_uri"; } } }
 `,
   );

@@ -36,6 +36,11 @@ const controlSettings = {
   WEFT_ADMIN_LISTEN_ADDR: "[::]:9990",
 };
 
+export type MeshOptions = {
+  /** How long each certificate lasts, if not as long as by default. */
+  readonly certificateLifetime?: string;
+};
+
 export type SidecarOptions = {
   /** Explicit mode, ports of the application: it listens on 127.0.0.1, the sidecar on the pod's address. */
   readonly forwards?: readonly number[];
@@ -49,7 +54,8 @@ export class NetnsMesh implements AsyncDisposable {
   /** Faults of the network are put between these and others. */
   readonly policyPod: Pod;
   readonly identityPod: Pod;
-  readonly identity: Running;
+  readonly #options: MeshOptions;
+  #identity: Running | undefined;
   #policy: Running | undefined;
   readonly #tokenKey: KeyObject;
 
@@ -57,23 +63,22 @@ export class NetnsMesh implements AsyncDisposable {
     node: NetnsNode,
     pods: { readonly policy: Pod; readonly identity: Pod },
     tokenKey: KeyObject,
+    options: MeshOptions,
   ) {
     this.node = node;
     this.policyPod = pods.policy;
     this.identityPod = pods.identity;
     this.#tokenKey = tokenKey;
-    const { folder } = node;
-    this.identity = pods.identity.start("root", [...weft, "identity"], {
-      ...controlSettings,
-      WEFT_IDENTITY_LOCAL_NAME: names.identity,
-      WEFT_IDENTITY_LISTEN_ADDR: `[::]:${ports.identity}`,
-      WEFT_IDENTITY_ISSUER_DIR: path.join(folder, "issuer"),
-      WEFT_IDENTITY_TOKEN_KEYS_FILE: path.join(folder, "signer.pub"),
-    });
+    this.#options = options;
   }
 
   get policyFolder(): string {
     return path.join(this.node.folder, "policy");
+  }
+
+  get identity(): Running {
+    if (this.#identity === undefined) throw new Error("The identity issuer was not started");
+    return this.#identity;
   }
 
   get policy(): Running {
@@ -81,38 +86,55 @@ export class NetnsMesh implements AsyncDisposable {
     return this.#policy;
   }
 
-  static async start(): Promise<NetnsMesh> {
+  static async start(options: MeshOptions = {}): Promise<NetnsMesh> {
     const node = await NetnsNode.start();
     try {
-      return await NetnsMesh.startOn(node);
+      return await NetnsMesh.startOn(node, options);
     } catch (error) {
       await node[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  static async startOn(node: NetnsNode): Promise<NetnsMesh> {
-    const mesh = await NetnsMesh.#startIdentity(node);
+  static async startOn(node: NetnsNode, options: MeshOptions = {}): Promise<NetnsMesh> {
+    const mesh = await NetnsMesh.#prepare(node, options);
+    await mesh.startIdentity();
+    // The CA's folder is its own; others are given the certificate, as a ConfigMap gives it to pods.
+    const anchors = await must("cat", [path.join(node.folder, "issuer", "ca.crt")]);
+    writeFileSync(path.join(node.folder, "anchors.pem"), anchors);
     await mesh.startPolicy();
     return mesh;
   }
 
-  static async #startIdentity(node: NetnsNode): Promise<NetnsMesh> {
+  static async #prepare(node: NetnsNode, options: MeshOptions): Promise<NetnsMesh> {
     mkdirSync(path.join(node.folder, "policy"));
     const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const pem = publicKey.export({ type: "spki", format: "pem" }).toString();
     writeFileSync(path.join(node.folder, "signer.pub"), pem);
     const policy = await node.addPod("policy");
     const identity = await node.addPod("identity");
-    const mesh = new NetnsMesh(node, { policy, identity }, privateKey);
+    const mesh = new NetnsMesh(node, { policy, identity }, privateKey, options);
     mesh.declare("namespace", [
       { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } },
     ]);
-    await mesh.identity.untilSays(/"serving"/);
-    // The CA's folder is its own; others are given the certificate, as a ConfigMap gives it to pods.
-    const anchors = await must("cat", [path.join(node.folder, "issuer", "ca.crt")]);
-    writeFileSync(path.join(node.folder, "anchors.pem"), anchors);
     return mesh;
+  }
+
+  /** Also after it was killed. */
+  async startIdentity(): Promise<void> {
+    const { folder } = this.node;
+    const { certificateLifetime } = this.#options;
+    this.#identity = this.identityPod.start("root", [...weft, "identity"], {
+      ...controlSettings,
+      WEFT_IDENTITY_LOCAL_NAME: names.identity,
+      WEFT_IDENTITY_LISTEN_ADDR: `[::]:${ports.identity}`,
+      WEFT_IDENTITY_ISSUER_DIR: path.join(folder, "issuer"),
+      WEFT_IDENTITY_TOKEN_KEYS_FILE: path.join(folder, "signer.pub"),
+      ...(certificateLifetime === undefined
+        ? {}
+        : { WEFT_IDENTITY_ISSUANCE_LIFETIME: certificateLifetime }),
+    });
+    await this.#identity.untilSays(/"serving"/);
   }
 
   /** Also after it was killed. */
@@ -181,8 +203,6 @@ export class NetnsMesh implements AsyncDisposable {
         .join(","),
       ...(isTransparent ? { WEFT_INBOUND_IPS: `${pod.ip4},${pod.ip6}` } : {}),
       WEFT_WORKERS: "1",
-      // A dozen processes start on the same few processors, and the first question opens the connection to the policy service.
-      WEFT_DISCOVERY_TIMEOUT: "10s",
       WEFT_SHUTDOWN_GRACE_PERIOD: "5s",
       ...env,
     });

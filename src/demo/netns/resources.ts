@@ -40,7 +40,7 @@ export function serviceResources(
       spec: {
         clusterIP: service.ip4,
         clusterIPs: [service.ip4, service.ip6],
-        ports: ports.map(({ port, targetPort }) => ({ name: portName(port), port, targetPort })),
+        ports: ports.map((one) => ({ name: portName(one.port), ...one })),
       },
     },
     ...families.map((family) => ({

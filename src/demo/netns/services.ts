@@ -1,12 +1,18 @@
 /** Cluster IPs as kube-proxy makes them of iptables rules, and their names. */
 import type { Pod } from "./pod.ts";
 
+type ClusterServicePort = {
+  readonly port: number;
+  readonly targetPort: number;
+  readonly appProtocol?: string;
+};
+
 export type ClusterService = {
   readonly name: string;
   readonly namespace: string;
   readonly ip4: string;
   readonly ip6: string;
-  readonly ports: readonly { readonly port: number; readonly targetPort: number }[];
+  readonly ports: readonly ClusterServicePort[];
   readonly endpoints: readonly Pod[];
 };
 
