@@ -20,6 +20,7 @@ import { opaque } from "./proxy/opaque.ts";
 import { rules } from "./proxy/rules.ts";
 import { scaling } from "./proxy/scaling.ts";
 import { start } from "./proxy/start.ts";
+import { tracing } from "./proxy/tracing.ts";
 
 const benchmarks: readonly Benchmark[] = [
   hot,
@@ -32,6 +33,7 @@ const benchmarks: readonly Benchmark[] = [
   http2,
   scaling,
   churn,
+  tracing,
   start,
   memory,
 ];

@@ -48,10 +48,12 @@ export const metricTitles: ReadonlyMap<string, string> = new Map([
   ["warmMiB", "after a first crowd MiB"],
   ["with1000MiB", "1,000 connections MiB"],
   ["with10000MiB", "10,000 connections MiB"],
+  ["afterMiB", "after 10,000 connections MiB"],
   ["connectionKiB", "KiB/connection"],
   ["servicesMiB", "1,000 Services MiB"],
   ["serviceKiB", "KiB/Service"],
   ["nanoseconds", "ns/call"],
+  ["spansPerRequest", "spans/req"],
 ]);
 
 export function wants({ only }: Settings, scenario: string): boolean {

@@ -30,6 +30,8 @@ export type HttpTurn = {
   readonly request: Request;
   readonly seconds: number;
   readonly connections?: number;
+  /** Of the paced load: requests at once on each connection, over HTTP/2. */
+  readonly streams?: number;
 };
 
 export function startPaced(stage: Stage): PacedLoad {
@@ -78,11 +80,12 @@ export async function measureCost(
 }
 
 export async function measureTime(
-  { paced, request, seconds, connections = defaultConnections }: HttpTurn,
+  { paced, request, seconds, connections = defaultConnections, streams = 0 }: HttpTurn,
   { pids, port }: Contender,
 ): Promise<Sample> {
   const before = readCpu(pids);
-  const sorted = await paced.run({ port, request, seconds, connections }, pacedPerSecond);
+  const load = { port, request, seconds, connections, streams };
+  const sorted = await paced.run(load, pacedPerSecond);
   const after = readCpu(pids);
   return {
     p50Us: quantile(sorted, 0.5),

@@ -52,12 +52,16 @@ export type PacedOrder = {
   readonly perSecond: number;
   readonly seconds: number;
   readonly connections: number;
+  /** Requests at once on each connection, over HTTP/2; 0: one at a time, over HTTP/1.1. */
+  readonly streams: number;
 };
 
 /** Each time from the moment at which the request fell due, in order. */
 export type PacedAnswer =
   | { readonly state: "done"; readonly sortedUs: readonly number[] }
   | { readonly state: "failed"; readonly reason: string };
+
+export type PacedOptions = Omit<SaturatingOptions, "stage"> & { readonly streams?: number };
 
 /** A process that lives as long as the stage, so that its code is warm and its loop free for nothing but the load. */
 export class PacedLoad implements AsyncDisposable {
@@ -66,11 +70,11 @@ export class PacedLoad implements AsyncDisposable {
   });
 
   async run(
-    { port, request, seconds, connections }: Omit<SaturatingOptions, "stage">,
+    { port, request, seconds, connections, streams = 0 }: PacedOptions,
     perSecond: number,
   ): Promise<readonly number[]> {
     const text = requestText(request);
-    const order: PacedOrder = { port, text, perSecond, seconds, connections };
+    const order: PacedOrder = { port, text, perSecond, seconds, connections, streams };
     this.#child.send(order);
     const [answer] = (await once(this.#child, "message")) as [PacedAnswer];
     if (answer.state === "failed") {

@@ -4,24 +4,31 @@
  */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { Http2Caller, Http2Connection } from "./http2-calls.ts";
 import type { PacedAnswer, PacedOrder } from "./load.ts";
 
 const readBytes = 64 * 1024;
 const emptyLine = "\r\n\r\n";
 
 /** One request at a time, one after the other. */
-class Client {
+type Caller = {
+  /** When the request on its way fell due. */
+  readonly dueMs: number;
+  onAnswer: () => void;
+  send(dueMs: number): void;
+};
+
+/** A connection of HTTP/1.1. */
+class Client implements Caller {
   readonly #socket: Socket;
   readonly #request: Buffer;
-  readonly #onAnswer: (client: Client) => void;
-  /** When the request on its way fell due. */
   dueMs = 0;
+  onAnswer: () => void = () => {};
   #head = "";
   #bodyLeft = 0;
 
-  constructor({ port, text }: PacedOrder, onAnswer: (client: Client) => void) {
+  constructor({ port, text }: PacedOrder) {
     this.#request = Buffer.from(text, "latin1");
-    this.#onAnswer = onAnswer;
     const onread = {
       buffer: Buffer.alloc(readBytes),
       callback: (length: number, bytes: Uint8Array) => this.#read(bytes as Buffer, length),
@@ -48,7 +55,7 @@ class Client {
   #read(bytes: Buffer, length: number): boolean {
     if (this.#bodyLeft === 0) this.#readHead(bytes.toString("latin1", 0, length));
     else this.#bodyLeft -= length;
-    if (this.#bodyLeft === 0 && this.#head === "") this.#onAnswer(this);
+    if (this.#bodyLeft === 0 && this.#head === "") this.onAnswer();
     return true;
   }
 
@@ -70,30 +77,60 @@ function fail(error: Error): void {
   failure ??= error;
 }
 
+type Connection = { open(): Promise<void>; close(): void };
+
+/** The callers of each connection. */
+function connectOnce(order: PacedOrder): readonly [Connection, readonly Caller[]] {
+  const { port, text, streams } = order;
+  if (streams === 0) {
+    const client = new Client(order);
+    return [client, [client]];
+  }
+  const connection = new Http2Connection(port, fail);
+  const callers = Array.from({ length: streams }, () => new Http2Caller(connection, text, fail));
+  return [connection, callers];
+}
+
 async function run(order: PacedOrder): Promise<readonly number[]> {
   failure = undefined;
-  const free: Client[] = [];
-  const clients: Client[] = [];
-  let onAnswer = (client: Client): void => void free.push(client);
+  const connections: Connection[] = [];
+  const callers: Caller[] = [];
+  const free: Caller[] = [];
   for (let at = 0; at < order.connections; at++) {
-    const client = new Client(order, (one) => onAnswer(one));
-    clients.push(client);
-    await client.open();
-    // Connections behind the proxy are opened ahead too.
-    client.send(0);
+    const [connection, own] = connectOnce(order);
+    connections.push(connection);
+    callers.push(...own);
+    await connection.open();
+    for (const caller of own) {
+      caller.onAnswer = () => void free.push(caller);
+      // Connections behind the proxy are opened ahead too.
+      caller.send(0);
+    }
   }
-  await turnsUntil(() => free.length === clients.length);
+  await turnsUntil(() => free.length === callers.length);
+  const times = await pace(order, callers, free);
+  for (const connection of connections) connection.close();
+  return times;
+}
 
+/** All callers are free at first. */
+async function pace(
+  order: PacedOrder,
+  callers: readonly Caller[],
+  free: Caller[],
+): Promise<readonly number[]> {
   const total = order.perSecond * order.seconds;
   const times = new Float64Array(total);
   const waiting: number[] = [];
   let done = 0;
-  onAnswer = (client) => {
-    times[done++] = (performance.now() - client.dueMs) * 1_000;
-    const next = waiting.shift();
-    if (next === undefined) free.push(client);
-    else client.send(next);
-  };
+  for (const caller of callers) {
+    caller.onAnswer = () => {
+      times[done++] = (performance.now() - caller.dueMs) * 1_000;
+      const next = waiting.shift();
+      if (next === undefined) free.push(caller);
+      else caller.send(next);
+    };
+  }
   const startMs = performance.now();
   let due = 0;
   await turnsUntil(() => {
@@ -101,13 +138,12 @@ async function run(order: PacedOrder): Promise<readonly number[]> {
     for (; due < total; due++) {
       const dueMs = startMs + (due * 1_000) / order.perSecond;
       if (dueMs > nowMs) break;
-      const client = free.shift();
-      if (client === undefined) waiting.push(dueMs);
-      else client.send(dueMs);
+      const caller = free.shift();
+      if (caller === undefined) waiting.push(dueMs);
+      else caller.send(dueMs);
     }
     return done === total;
   });
-  for (const client of clients) client.close();
   return Array.from(times.sort());
 }
 

@@ -2,6 +2,7 @@
  * HAProxy and nginx as they are in Debian, with one thread each and kept connections to the backend. In HTTP mode they do what our data plane does with the
  * benchmark's route: ask for a header and a path prefix, and take private headers out of both directions.
  */
+import { fileURLToPath } from "node:url";
 import { keptConnections } from "./origin.ts";
 import { type Contender, freePort, type Stage } from "./stage.ts";
 
@@ -75,4 +76,13 @@ http {
 `,
   );
   return stage.serve("nginx", port, () => stage.spawn("nginx", ["-c", file, "-e", "/dev/null"]));
+}
+
+const relayFile = fileURLToPath(new URL("node-relay.ts", import.meta.url));
+
+/** Node.js with nothing around it. */
+export async function startNodeRelay(stage: Stage, originPort: number): Promise<Contender> {
+  const port = await freePort();
+  const args = ["--no-warnings", relayFile, String(port), String(originPort)];
+  return stage.serve("node-relay", port, () => stage.spawn(process.execPath, args));
 }

@@ -129,7 +129,7 @@ function carry(
       if (stream !== undefined) from.connection.session.consumed(stream, end - start);
     },
     onTrailers: (block) => send(translator.trailers(block, scratch, 0)),
-    onEnd: () => send(translator.end(scratch, 0)),
+    onEnd: () => send(translator.end.copy(scratch)),
     onReset: () => {},
     onWritable: () => {},
   };

@@ -27,8 +27,10 @@ const few = 1_000;
 const many = 10_000;
 /** Connections that are opened at once. */
 const atOnce = 100;
-/** What a process needs to become quiet: a collection of garbage, timers that fire once a second. */
-const settleMs = 3_000;
+/** What a process needs to become quiet: timers that fire once a second, and what it gives back 2.5 s after it was ready. */
+const settleMs = 5_000;
+/** A worker gives back what a crowd took when it is idle, and not more often than every 10 s. */
+const dispersedMs = 15_000;
 
 const targets: readonly Target[] = [
   { text: "≤ 80 MiB idle", metric: "idleMiB", of: "weft", most: 80 },
@@ -63,8 +65,8 @@ async function openMany(port: number, count: number): Promise<Socket[]> {
   return sockets;
 }
 
-async function settled({ pids }: Contender): Promise<number> {
-  await pause(settleMs);
+async function settled({ pids }: Contender, afterMs: number = settleMs): Promise<number> {
+  await pause(afterMs);
   return residentMiB(pids);
 }
 
@@ -72,14 +74,15 @@ async function measureConnections(contender: Contender): Promise<Sample> {
   const idleMiB = await settled(contender);
   // Compiled code and the engine's first heap are not a connection's.
   for (const socket of await openMany(contender.port, few)) socket.destroy();
-  const warmMiB = await settled(contender);
+  const warmMiB = await settled(contender, dispersedMs);
   const sockets = await openMany(contender.port, few);
   const fewMiB = await settled(contender);
   sockets.push(...(await openMany(contender.port, many - few)));
   const manyMiB = await settled(contender);
   for (const socket of sockets) socket.destroy();
+  const afterMiB = await settled(contender, dispersedMs);
   const connectionKiB = ((manyMiB - fewMiB) * 1_024) / (many - few);
-  return { idleMiB, warmMiB, with1000MiB: fewMiB, with10000MiB: manyMiB, connectionKiB };
+  return { idleMiB, warmMiB, with1000MiB: fewMiB, with10000MiB: manyMiB, afterMiB, connectionKiB };
 }
 
 type Entry = {
