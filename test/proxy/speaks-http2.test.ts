@@ -95,6 +95,28 @@ test("speaksHttp2() keeps to HTTP/2 for calls of gRPC, whatever the port is said
   t.is((await client.call("unary", [Buffer.from("x")])).code, 0);
 });
 
+test("Http1FromH2 keeps the trailers of a gRPC answer whose length was told before", async (t) => {
+  const message = Buffer.from([0, 0, 0, 0, 0]);
+  await using origin = await H2Origin.start((stream) => {
+    const head = { "content-type": "application/grpc", "content-length": message.length };
+    stream.respond(head, { waitForTrailers: true });
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "5" }));
+    stream.end(message);
+  });
+  await using shard = await ShardInTest.start({
+    limits: patient,
+    snapshots: declared(origin.port, "http2", "grpc"),
+  });
+  using peer = new Peer(shard.port());
+  const call = { ":method": "POST", ":path": "/a.B/C", "content-type": "application/grpc" };
+  // The second time the head is one that came before.
+  for (const time of ["first", "second", "third"]) {
+    const { trailers, body } = await peer.ask(call, "");
+    t.is(trailers["grpc-status"], "5", time);
+    t.is(Buffer.from(body, "latin1").length, message.length, time);
+  }
+});
+
 test("noteOriginalProtocol() lets HTTP/1 become HTTP/2 for a backend behind a proxy that would undo it", async (t) => {
   const ca = new TestCa();
   await using origin = await H2Origin.start();

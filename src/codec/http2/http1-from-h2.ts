@@ -67,7 +67,7 @@ export class Http1FromH2 {
     }
     if (isConnect || block.protocol >= 0) this.#kind = BodyKind.close;
     else if (isAll) this.#kind = BodyKind.none;
-    else this.#kind = block.contentLength < 0 ? BodyKind.chunked : BodyKind.length;
+    else this.#kind = framingOf(block);
     const end = this.#endHead(block, out, at);
     if (this.#kind !== BodyKind.close) this.#keep(block, isAll, out, start, end);
     return end;
@@ -117,7 +117,7 @@ export class Http1FromH2 {
     } else if (!isEmpty && isAll) {
       if (block.contentLength < 0) at = write(out, at, "content-length: 0\r\n");
     } else if (!isEmpty) {
-      this.#kind = block.contentLength < 0 ? BodyKind.chunked : BodyKind.length;
+      this.#kind = framingOf(block);
     }
     const end = this.#endHead(block, out, at);
     if (isPlain) this.#keep(block, isAll, out, start, end);
@@ -153,7 +153,7 @@ export class Http1FromH2 {
     return write(out, at, "\r\n");
   }
 
-  /** The fields as they came, but for Host, which is written already, and Cookie, which becomes one line. */
+  /** The fields as they came, but for Host, which is written already, Cookie, which becomes one line, and a length that does not frame the content. */
   #endHead(block: HeaderBlock, out: Buffer, start: number): number {
     const { spans, ids, count } = block;
     const isTunnel = this.#kind === BodyKind.close;
@@ -165,7 +165,7 @@ export class Http1FromH2 {
       const isLeftOut =
         id === Known.host ||
         (id === Known.cookie && block.cookies > 1) ||
-        (id === Known.contentLength && isTunnel);
+        (id === Known.contentLength && (isTunnel || this.#kind === BodyKind.chunked));
       if (!isLeftOut) continue;
       at = copyBytes(block.bytes, from, spans[4 * i] as number, out, at);
       from = (spans[4 * i + 3] as number) + 2;
@@ -175,6 +175,22 @@ export class Http1FromH2 {
     if (this.#kind === BodyKind.chunked) at = write(out, at, "transfer-encoding: chunked\r\n");
     return writeLineEnd(out, at);
   }
+}
+
+/**
+ * gRPC says in trailers what became of a call, also behind content whose length was told before, and there HTTP/1.1 has no place for trailers. So its length is
+ * left out; that the content has it was seen to when the frames came.
+ */
+function framingOf(block: HeaderBlock): BodyKind {
+  return block.contentLength < 0 || isGrpc(block) ? BodyKind.chunked : BodyKind.length;
+}
+
+/** `application/grpc` with or without a format, but not gRPC-Web, whose trailers are content. */
+function isGrpc(block: HeaderBlock): boolean {
+  for (let i = block.firstRegular; i < block.count; i++) {
+    if (block.ids[i] === Known.contentType) return /^application\/grpc(?!-)/i.test(block.value(i));
+  }
+  return false;
 }
 
 function isKept({ http1, http1IsAll }: HeaderBlock, isAll: boolean): boolean {
