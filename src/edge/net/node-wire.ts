@@ -105,8 +105,13 @@ export class NodeWire implements Wire {
   }
 
   reset(): void {
-    if (this.encrypted) destroyTransport(this.socket);
-    else this.socket.resetAndDestroy();
+    const { socket } = this;
+    if (socket.writableEnded && !socket.writableFinished) {
+      // libuv refuses to abort what is being shut down, and Node would keep the handle for ever.
+      setAbortOnDeath(socket, true);
+      socket.destroy();
+    } else if (this.encrypted) destroyTransport(socket);
+    else socket.resetAndDestroy();
   }
 
   /** Whoever was told of the end is not told otherwise; and an abort would drop what the kernel has yet to send before it. */
