@@ -1,21 +1,12 @@
 /** A process that takes spans over OTLP/gRPC on the port that it is told, and does not look at them: what a collector costs is nobody's concern here. */
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { traceService } from "../../test/harness/trace-service.ts";
 
 const port = Number(process.argv[2]);
 const taken = Buffer.alloc(0);
 const server = new Server();
 server.addService(
-  {
-    export: {
-      path: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-      requestStream: false,
-      responseStream: false,
-      requestSerialize: (bytes: Buffer) => bytes,
-      requestDeserialize: (bytes: Buffer) => bytes,
-      responseSerialize: (bytes: Buffer) => bytes,
-      responseDeserialize: (bytes: Buffer) => bytes,
-    },
-  },
+  traceService((bytes) => bytes),
   {
     export: (_call: unknown, done: (error: null, answer: Buffer) => void) => done(null, taken),
   },

@@ -6,11 +6,11 @@
  * the name and the key of a request go into a certificate; everything else in it is this issuer's.
  */
 import type { KeyObject } from "node:crypto";
+import type { grpcCode } from "../core/model/grpc-status.ts";
 import { identityName, parseServiceAccountUsername } from "../core/model/identity.ts";
 import { maxDnsNameLength } from "../core/std/dns-name.ts";
 import { describeFaults } from "../core/std/result.ts";
 import { Secret } from "../core/std/secret.ts";
-import type { grpcCode } from "../edge/grpc/status.ts";
 import { issueCertificate } from "../edge/x509/certificate.ts";
 import { type Csr, maxCsrBytes, parseCsr } from "../edge/x509/csr.ts";
 import type { Issuer } from "./ca.ts";

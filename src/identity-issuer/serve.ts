@@ -1,6 +1,7 @@
 /** The issuer on the wire: `io.linkerd.proxy.identity.Identity/Certify`, one log line for each answer. */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { grpcCode } from "../core/model/grpc-status.ts";
 import { maxDnsNameLength } from "../core/std/dns-name.ts";
 import {
   type CertifyResponse,
@@ -9,7 +10,7 @@ import {
 } from "../core/wire/gen/linkerd/identity_pb.ts";
 import type { MeshServerCredentials } from "../edge/grpc/mesh-credentials.ts";
 import { bindService, type GrpcServer, startGrpcServer } from "../edge/grpc/server.ts";
-import { codeName, type GrpcFailure, grpcCode, grpcFailure } from "../edge/grpc/status.ts";
+import { codeName, type GrpcFailure, grpcFailure } from "../edge/grpc/status.ts";
 import type { Log } from "../edge/telemetry/log.ts";
 import { randomSerial } from "../edge/x509/certificate.ts";
 import type { Issuer } from "./ca.ts";

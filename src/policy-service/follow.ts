@@ -1,7 +1,7 @@
 /** A stream of replies that follows the answer to one question until the question or the reader goes away. */
 import type { DescMessage } from "@bufbuild/protobuf";
+import { grpcCode } from "../core/model/grpc-status.ts";
 import type { ReplyStream } from "../edge/grpc/reply-stream.ts";
-import { grpcCode } from "../edge/grpc/status.ts";
 import { keepNewest } from "./newest.ts";
 import type { Topics } from "./publish.ts";
 

@@ -2,6 +2,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { normaliseAuthority, parseServiceAuthority, targetOf } from "../core/model/authority.ts";
 import type { EndpointSet } from "../core/model/endpoint.ts";
+import { grpcCode } from "../core/model/grpc-status.ts";
 import type { OutboundTarget } from "../core/model/outbound-policy.ts";
 import { parseContextNamespace, parseWorkload, type Workload } from "../core/model/workload.ts";
 import { endpointsSeenFrom, viewOf } from "../core/resolve/endpoints.ts";
@@ -19,7 +20,6 @@ import {
 } from "../core/wire/gen/linkerd/destination_pb.ts";
 import { toWireProfile } from "../core/wire/profile.ts";
 import { type BoundService, bindService } from "../edge/grpc/server.ts";
-import { grpcCode } from "../edge/grpc/status.ts";
 import { follow } from "./follow.ts";
 import type { Publisher, Topics } from "./publish.ts";
 

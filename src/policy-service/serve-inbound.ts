@@ -1,5 +1,6 @@
 /** `io.linkerd.proxy.inbound.InboundServerPolicies`: what a port of a pod admits. */
 import { toBinary } from "@bufbuild/protobuf";
+import { grpcCode } from "../core/model/grpc-status.ts";
 import { resolveInbound } from "../core/resolve/inbound.ts";
 import type { ResolveSettings } from "../core/resolve/settings.ts";
 import { describeFaults } from "../core/std/result.ts";
@@ -11,7 +12,7 @@ import {
 import { fromWirePortSpec, type InboundQuestion, toWireInbound } from "../core/wire/inbound.ts";
 import { inboundWithoutExtensions } from "../core/wire/without-extensions.ts";
 import { type BoundService, bindService } from "../edge/grpc/server.ts";
-import { grpcCode, grpcFailure } from "../edge/grpc/status.ts";
+import { grpcFailure } from "../edge/grpc/status.ts";
 import { knowsExtensions } from "./api-version.ts";
 import { follow } from "./follow.ts";
 import type { Publisher } from "./publish.ts";

@@ -1,5 +1,6 @@
 /** `io.linkerd.proxy.outbound.OutboundPolicies`: what a client's sidecar does with traffic to one destination. */
 import { toBinary } from "@bufbuild/protobuf";
+import { grpcCode } from "../core/model/grpc-status.ts";
 import { resolveOutbound } from "../core/resolve/outbound.ts";
 import type { ResolveSettings } from "../core/resolve/settings.ts";
 import { describeFaults } from "../core/std/result.ts";
@@ -14,7 +15,7 @@ import {
   toWireOutbound,
 } from "../core/wire/outbound.ts";
 import { type BoundService, bindService } from "../edge/grpc/server.ts";
-import { grpcCode, grpcFailure } from "../edge/grpc/status.ts";
+import { grpcFailure } from "../edge/grpc/status.ts";
 import { knowsExtensions } from "./api-version.ts";
 import { follow } from "./follow.ts";
 import type { Publisher } from "./publish.ts";

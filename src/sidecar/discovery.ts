@@ -15,6 +15,7 @@ import { create } from "@bufbuild/protobuf";
 import { LRUCache } from "lru-cache";
 import { targetOf } from "../core/model/authority.ts";
 import { forwardPolicy } from "../core/model/forward-policy.ts";
+import { grpcCode } from "../core/model/grpc-status.ts";
 import type { OutboundPolicy } from "../core/model/outbound-policy.ts";
 import { profileAsPolicy } from "../core/model/profile-policy.ts";
 import { parseIp } from "../core/std/ip.ts";
@@ -29,7 +30,7 @@ import {
 } from "../core/wire/gen/linkerd/outbound_pb.ts";
 import { toWireTcpAddress } from "../core/wire/net.ts";
 import { fromWireOutbound } from "../core/wire/outbound.ts";
-import { describeFailure, type GrpcFailure, grpcCode } from "../edge/grpc/status.ts";
+import { describeFailure, type GrpcFailure } from "../edge/grpc/status.ts";
 import type { Log } from "../edge/telemetry/log.ts";
 import type { OutboundSnapshot } from "../thread/messages.ts";
 import type { ControlService } from "./control-service.ts";

@@ -7,8 +7,9 @@
  *       └──────────refusal─────▶ refused ──a second or more──▶ asked again
  */
 import type { DescMessage, DescMethodServerStreaming, MessageShape } from "@bufbuild/protobuf";
+import { grpcCode } from "../core/model/grpc-status.ts";
 import { type Backoff, backoffMs, watchBackoff } from "../edge/grpc/backoff.ts";
-import { describeFailure, type GrpcFailure, grpcCode } from "../edge/grpc/status.ts";
+import { describeFailure, type GrpcFailure } from "../edge/grpc/status.ts";
 import { type Watch, type WatchDetail, type WatchState, watchStream } from "../edge/grpc/watch.ts";
 import type { ControlService } from "./control-service.ts";
 import type { Surroundings } from "./surroundings.ts";

@@ -27,6 +27,8 @@ import {
   HTTP_REQUEST_METHOD_VALUE_OTHER,
   RPC_SYSTEM_NAME_VALUE_GRPC,
 } from "@opentelemetry/semantic-conventions";
+import { grpcCode } from "../core/model/grpc-status.ts";
+import { codeName } from "../edge/grpc/status.ts";
 import { SpanNumber, type SpanReader } from "../thread/spans.ts";
 
 export type SpanFace = {
@@ -48,31 +50,15 @@ const knownMethods: ReadonlySet<string> = new Set([
   "TRACE",
 ]);
 
-/** gRPC, "Status codes and their use": the place is the code. */
-const grpcNames: readonly string[] = [
-  "OK",
-  "CANCELLED",
-  "UNKNOWN",
-  "INVALID_ARGUMENT",
-  "DEADLINE_EXCEEDED",
-  "NOT_FOUND",
-  "ALREADY_EXISTS",
-  "PERMISSION_DENIED",
-  "RESOURCE_EXHAUSTED",
-  "FAILED_PRECONDITION",
-  "ABORTED",
-  "OUT_OF_RANGE",
-  "UNIMPLEMENTED",
-  "INTERNAL",
-  "UNAVAILABLE",
-  "DATA_LOSS",
-  "UNAUTHENTICATED",
-];
-
-const unimplemented = 12;
-
 /** The conventions for gRPC: of a server's answers these are errors of the server. */
-const serverErrors: ReadonlySet<number> = new Set([2, 4, unimplemented, 13, 14, 15]);
+const serverErrors: ReadonlySet<number> = new Set([
+  grpcCode.unknown,
+  grpcCode.deadlineExceeded,
+  grpcCode.unimplemented,
+  grpcCode.internal,
+  grpcCode.unavailable,
+  grpcCode.dataLoss,
+]);
 
 export function spanFace(span: SpanReader): SpanFace {
   const isServer = span.number(SpanNumber.isServer) === 1;
@@ -153,12 +139,12 @@ function addClient(span: SpanReader, attributes: Attributes): void {
 function addRpc(span: SpanReader, attributes: Attributes): string {
   const code = span.number(SpanNumber.grpcStatus);
   const called = span.text("path").slice(1);
-  const isUnknown = code === unimplemented || !/^[^/]+\/[^/]+$/.test(called);
+  const isUnknown = code === grpcCode.unimplemented || !/^[^/]+\/[^/]+$/.test(called);
   const method = isUnknown ? "_OTHER" : called;
   attributes[ATTR_RPC_SYSTEM_NAME] = RPC_SYSTEM_NAME_VALUE_GRPC;
   attributes[ATTR_RPC_METHOD] = method;
   if (isUnknown) attributes[ATTR_RPC_METHOD_ORIGINAL] = called;
-  if (code >= 0) attributes[ATTR_RPC_STATUS_CODE] = grpcNames[code] ?? String(code);
+  if (code >= 0) attributes[ATTR_RPC_STATUS_CODE] = codeName(code);
   return isUnknown ? RPC_SYSTEM_NAME_VALUE_GRPC : method;
 }
 
@@ -169,7 +155,7 @@ function errorTypeOf(span: SpanReader, isServer: boolean, isGrpc: boolean): stri
   const code = span.number(SpanNumber.grpcStatus);
   if (isGrpc && code >= 0) {
     const isError = isServer ? serverErrors.has(code) : code !== 0;
-    return isError ? (grpcNames[code] ?? String(code)) : "";
+    return isError ? codeName(code) : "";
   }
   const isRefusal = status >= 400 && status < 500;
   if (isRefusal) return isServer ? "" : String(status);

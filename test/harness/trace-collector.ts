@@ -1,6 +1,7 @@
 /** A collector of spans: a gRPC server that reads what OTLP sends, by the numbers of its published messages (opentelemetry-proto, trace.proto). */
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { traceService } from "./trace-service.ts";
 
 export type CollectedSpan = {
   readonly traceId: string;
@@ -40,28 +41,12 @@ export class TraceCollector implements AsyncDisposable {
   static async start({ port = 0, credentials }: CollectorOptions = {}): Promise<TraceCollector> {
     const server = new Server();
     let received = (_spans: readonly CollectedSpan[]): void => {};
-    server.addService(
-      {
-        export: {
-          path: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-          requestStream: false,
-          responseStream: false,
-          requestSerialize: (bytes: Buffer) => bytes,
-          requestDeserialize: (bytes: Buffer) => readRequest(bytes),
-          responseSerialize: (bytes: Buffer) => bytes,
-          responseDeserialize: (bytes: Buffer) => bytes,
-        },
+    server.addService(traceService(readRequest), {
+      export: (call: { request: CollectedSpan[] }, done: (error: null, answer: Buffer) => void) => {
+        received(call.request);
+        done(null, Buffer.alloc(0));
       },
-      {
-        export: (
-          call: { request: CollectedSpan[] },
-          done: (error: null, answer: Buffer) => void,
-        ) => {
-          received(call.request);
-          done(null, Buffer.alloc(0));
-        },
-      },
-    );
+    });
     const bound = await new Promise<number>((resolve, reject) => {
       const secured = credentials ?? ServerCredentials.createInsecure();
       server.bindAsync(`127.0.0.1:${port}`, secured, (error, at) => {

@@ -8,6 +8,7 @@ import {
   type DescMethodServerStreaming,
   type MessageShape,
 } from "@bufbuild/protobuf";
+import { grpcCode } from "../../src/core/model/grpc-status.ts";
 import {
   Destination,
   type DestinationProfile,
@@ -25,7 +26,7 @@ import {
   TrafficSpecSchema,
 } from "../../src/core/wire/gen/linkerd/outbound_pb.ts";
 import { type GrpcChannel, openChannel } from "../../src/edge/grpc/client.ts";
-import { type GrpcFailure, grpcCode } from "../../src/edge/grpc/status.ts";
+import type { GrpcFailure } from "../../src/edge/grpc/status.ts";
 import { systemTimers } from "../../src/edge/grpc/timers.ts";
 import { watchStream } from "../../src/edge/grpc/watch.ts";
 import { loadSchemas } from "../../src/edge/schema/schema-set.ts";

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import test from "ava";
+import { grpcCode } from "../../src/core/model/grpc-status.ts";
 import {
   Destination,
   type DestinationProfile,
@@ -18,7 +19,6 @@ import {
 } from "../../src/core/wire/gen/linkerd/outbound_pb.ts";
 import { fromWireOutbound } from "../../src/core/wire/outbound.ts";
 import { callUnary } from "../../src/edge/grpc/client.ts";
-import { grpcCode } from "../../src/edge/grpc/status.ts";
 import { outboundLines } from "../core/resolve/summary.ts";
 import { mesh, openServer, redirectRoute, slice } from "./files.ts";
 import {

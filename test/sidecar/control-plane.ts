@@ -5,6 +5,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { EndpointSet } from "../../src/core/model/endpoint.ts";
+import { grpcCode } from "../../src/core/model/grpc-status.ts";
 import type { InboundPolicy } from "../../src/core/model/inbound-policy.ts";
 import type { OutboundPolicy } from "../../src/core/model/outbound-policy.ts";
 import type { Profile } from "../../src/core/model/profile.ts";
@@ -29,7 +30,7 @@ import { toWireInbound } from "../../src/core/wire/inbound.ts";
 import { fromWireTrafficSpec, toWireOutbound } from "../../src/core/wire/outbound.ts";
 import { toWireProfile } from "../../src/core/wire/profile.ts";
 import { bindService, type GrpcServer, startGrpcServer } from "../../src/edge/grpc/server.ts";
-import { type GrpcFailure, grpcCode, grpcFailure } from "../../src/edge/grpc/status.ts";
+import { type GrpcFailure, grpcFailure } from "../../src/edge/grpc/status.ts";
 import { issueCertificate, randomSerial } from "../../src/edge/x509/certificate.ts";
 import { parseCsr } from "../../src/edge/x509/csr.ts";
 import { certificateToPem } from "../../src/edge/x509/pem.ts";

@@ -1,9 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import test from "ava";
+import { grpcCode } from "../../src/core/model/grpc-status.ts";
 import { noProfile, type Profile } from "../../src/core/model/profile.ts";
 import { DestinationProfileSchema } from "../../src/core/wire/gen/linkerd/destination_pb.ts";
 import { openChannel } from "../../src/edge/grpc/client.ts";
-import { grpcCode, grpcFailure } from "../../src/edge/grpc/status.ts";
+import { grpcFailure } from "../../src/edge/grpc/status.ts";
 import { makeLookUp } from "../../src/edge/net/dns.ts";
 import { ControlService } from "../../src/sidecar/control-service.ts";
 import { Discovery, endpointWaitMs } from "../../src/sidecar/discovery.ts";

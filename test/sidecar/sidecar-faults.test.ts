@@ -225,6 +225,7 @@ test.serial(
 async function askSteadily(to: Address, rate: number, forMs: number): Promise<readonly number[]> {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
   const took: number[] = [];
+  const over: Promise<unknown>[] = [];
   const startMs = performance.now();
   for (let begun = 0; ; ) {
     const elapsedMs = performance.now() - startMs;
@@ -240,11 +241,12 @@ async function askSteadily(to: Address, rate: number, forMs: number): Promise<re
       });
       asked.once("timeout", () => asked.destroy());
       asked.on("error", () => {});
+      over.push(new Promise((resolve) => asked.once("close", resolve)));
     }
     await pass(5);
   }
   // Whoever began last has an answer, or has given up.
-  await pass(2_500);
+  await Promise.all(over);
   agent.destroy();
   return took;
 }

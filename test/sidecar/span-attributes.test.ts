@@ -92,7 +92,7 @@ const errors: readonly (readonly [title: string, sketch: Sketch, errorType: stri
   [
     "gRPC: a code that does not exist is named by its number",
     { texts: call, numbers: { ...grpc, ...client, grpcStatus: 99 } },
-    "99",
+    "CODE_99",
   ],
 ];
 

@@ -1,14 +1,21 @@
-/** Codes of gRPC that policies speak of, and what HTTP has in their place. */
+/** The codes of gRPC, so that no other part needs its library for them, and what HTTP has in their place. */
 export const grpcCode = {
+  ok: 0,
   cancelled: 1,
   unknown: 2,
+  invalidArgument: 3,
   deadlineExceeded: 4,
   notFound: 5,
+  alreadyExists: 6,
   permissionDenied: 7,
   resourceExhausted: 8,
+  failedPrecondition: 9,
+  aborted: 10,
+  outOfRange: 11,
   unimplemented: 12,
   internal: 13,
   unavailable: 14,
+  dataLoss: 15,
   unauthenticated: 16,
 } as const;
 

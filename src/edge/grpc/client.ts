@@ -12,10 +12,11 @@ import {
   Metadata,
   setLogVerbosity,
 } from "@grpc/grpc-js";
+import { grpcCode } from "../../core/model/grpc-status.ts";
 import { type ChannelTls, MeshChannelCredentials } from "./mesh-credentials.ts";
 import { maxMessageBytes, methodDefinition } from "./service.ts";
 import type { GrpcFailure } from "./status.ts";
-import { grpcCode, grpcFailure, toFailure } from "./status.ts";
+import { grpcFailure, toFailure } from "./status.ts";
 
 /**
  * A server that hangs (stopped, or gone without a word) is noticed after interval and timeout together: 15 s.

@@ -7,8 +7,8 @@
  */
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { ServerWritableStream } from "@grpc/grpc-js";
+import { grpcCode } from "../../core/model/grpc-status.ts";
 import { peerIdentity } from "../x509/peer-identity.ts";
-import { grpcCode } from "./status.ts";
 
 /** More unsent messages than a burst of changes leaves behind in one turn of the event loop mean a slow reader. */
 const slowAtUnsent = 8;

@@ -11,12 +11,12 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
+import { grpcCode } from "../../core/model/grpc-status.ts";
 import type { MeshServerCredentials } from "./mesh-credentials.ts";
 import type { CallInfo } from "./reply-stream.ts";
 import { callInfo, ReplyStream } from "./reply-stream.ts";
 import { maxMessageBytes, serviceDefinition } from "./service.ts";
 import type { GrpcFailure } from "./status.ts";
-import { grpcCode } from "./status.ts";
 
 /** How often an idle connection is tried, so that the streams of a client that vanished are let go within a minute. */
 const keepaliveIntervalMs = 30_000;

@@ -2,27 +2,7 @@
  * gRPC status codes and how a call fails. A failure is a value: handlers return it, calls answer with it. What handlers
  * throw is a bug, and its text stays in the process.
  */
-
-/** The codes of the gRPC specification. Callers use these names, so that no other part needs the gRPC library. */
-export const grpcCode = {
-  ok: 0,
-  cancelled: 1,
-  unknown: 2,
-  invalidArgument: 3,
-  deadlineExceeded: 4,
-  notFound: 5,
-  alreadyExists: 6,
-  permissionDenied: 7,
-  resourceExhausted: 8,
-  failedPrecondition: 9,
-  aborted: 10,
-  outOfRange: 11,
-  unimplemented: 12,
-  internal: 13,
-  unavailable: 14,
-  dataLoss: 15,
-  unauthenticated: 16,
-} as const;
+import { grpcCode } from "../../core/model/grpc-status.ts";
 
 /** In the order of the codes, spelled as logs and metrics of every gRPC implementation spell them. */
 const codeNames: readonly string[] = [

@@ -9,13 +9,14 @@
  */
 import type { DescMessage, DescMethodServerStreaming, MessageShape } from "@bufbuild/protobuf";
 import type { Client, ClientReadableStream } from "@grpc/grpc-js";
+import { grpcCode } from "../../core/model/grpc-status.ts";
 import type { Backoff } from "./backoff.ts";
 import { backoffMs } from "./backoff.ts";
 import type { GrpcChannel, RequestMetadata } from "./client.ts";
 import { channelClosed, requestMetadata } from "./client.ts";
 import { methodDefinition } from "./service.ts";
 import type { GrpcFailure } from "./status.ts";
-import { grpcCode, grpcFailure, toFailure } from "./status.ts";
+import { grpcFailure, toFailure } from "./status.ts";
 import type { Timers } from "./timers.ts";
 
 /** `rejected` is final. `connected` means that a message of the running stream has arrived. */

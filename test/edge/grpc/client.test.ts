@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { connectivityState } from "@grpc/grpc-js";
 import test from "ava";
+import { grpcCode } from "../../../src/core/model/grpc-status.ts";
 import { InboundServerPolicies } from "../../../src/core/wire/gen/linkerd/inbound_pb.ts";
 import {
   callUnary,
@@ -10,7 +11,6 @@ import {
   openChannel,
 } from "../../../src/edge/grpc/client.ts";
 import { bindService, startGrpcServer } from "../../../src/edge/grpc/server.ts";
-import { grpcCode } from "../../../src/edge/grpc/status.ts";
 import { Gate } from "../../sidecar/gate.ts";
 import { getPort, nameOf, policy, portSpec, servePorts } from "./ports-service.ts";
 

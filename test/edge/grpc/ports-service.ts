@@ -2,6 +2,7 @@
 import type { MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import type { ExecutionContext } from "ava";
+import { grpcCode } from "../../../src/core/model/grpc-status.ts";
 import {
   InboundServerPolicies,
   PortSpecSchema,
@@ -11,7 +12,7 @@ import type { GrpcChannel } from "../../../src/edge/grpc/client.ts";
 import { openChannel } from "../../../src/edge/grpc/client.ts";
 import type { GrpcServer, ServiceHandlers } from "../../../src/edge/grpc/server.ts";
 import { bindService, startGrpcServer } from "../../../src/edge/grpc/server.ts";
-import { grpcCode, grpcFailure } from "../../../src/edge/grpc/status.ts";
+import { grpcFailure } from "../../../src/edge/grpc/status.ts";
 
 export type PortSpec = MessageShape<typeof PortSpecSchema>;
 export type Policy = MessageShape<typeof ServerSchema>;

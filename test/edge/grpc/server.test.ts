@@ -4,13 +4,14 @@ import { connect } from "node:http2";
 import type { ClientReadableStream, StatusObject } from "@grpc/grpc-js";
 import type { ExecutionContext } from "ava";
 import test from "ava";
+import { grpcCode } from "../../../src/core/model/grpc-status.ts";
 import type { ServerSchema } from "../../../src/core/wire/gen/linkerd/inbound_pb.ts";
 import type { GrpcChannel } from "../../../src/edge/grpc/client.ts";
 import { callUnary, openChannel, requestMetadata } from "../../../src/edge/grpc/client.ts";
 import type { ReplyStream } from "../../../src/edge/grpc/reply-stream.ts";
 import { startGrpcServer } from "../../../src/edge/grpc/server.ts";
 import { maxMessageBytes, methodDefinition } from "../../../src/edge/grpc/service.ts";
-import { grpcCode, grpcFailure } from "../../../src/edge/grpc/status.ts";
+import { grpcFailure } from "../../../src/edge/grpc/status.ts";
 import type { Policy } from "./ports-service.ts";
 import { getPort, nameOf, policy, portSpec, servePorts, watchPort } from "./ports-service.ts";
 

@@ -1,8 +1,8 @@
 import test from "ava";
+import { grpcCode } from "../../../src/core/model/grpc-status.ts";
 import {
   codeName,
   describeFailure,
-  grpcCode,
   grpcFailure,
   toFailure,
 } from "../../../src/edge/grpc/status.ts";

@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { ExecutionContext } from "ava";
 import test from "ava";
+import { grpcCode } from "../../../src/core/model/grpc-status.ts";
 import type {
   PortSpecSchema,
   ServerSchema,
@@ -13,7 +14,6 @@ import type {
 import { watchBackoff } from "../../../src/edge/grpc/backoff.ts";
 import type { GrpcChannel } from "../../../src/edge/grpc/client.ts";
 import { openChannel } from "../../../src/edge/grpc/client.ts";
-import { grpcCode } from "../../../src/edge/grpc/status.ts";
 import type { Timers } from "../../../src/edge/grpc/timers.ts";
 import { systemTimers } from "../../../src/edge/grpc/timers.ts";
 import type { Watch, WatchDetail, WatchOptions, WatchState } from "../../../src/edge/grpc/watch.ts";

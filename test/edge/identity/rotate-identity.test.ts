@@ -4,13 +4,14 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { create } from "@bufbuild/protobuf";
 import test from "ava";
+import { grpcCode } from "../../../src/core/model/grpc-status.ts";
 import {
   type CertifyRequest,
   type CertifyResponse,
   CertifyResponseSchema,
 } from "../../../src/core/wire/gen/linkerd/identity_pb.ts";
 import { type GrpcChannel, openChannel } from "../../../src/edge/grpc/client.ts";
-import { type GrpcFailure, grpcCode, grpcFailure } from "../../../src/edge/grpc/status.ts";
+import { type GrpcFailure, grpcFailure } from "../../../src/edge/grpc/status.ts";
 import {
   certifyBackoff,
   type IdentityRotation,
