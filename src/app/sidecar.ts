@@ -167,6 +167,7 @@ export function assembleSidecar(config: SidecarConfig, parts: SidecarParts): Sid
     threads,
     count: config.workers,
     settings,
+    sockets: config.sockets,
     log,
     surroundings,
     onDiscover: (target) => discovery.discover(target),

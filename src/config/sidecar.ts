@@ -38,6 +38,8 @@ export type SidecarConfig = {
   readonly adminListen: Address;
   readonly inboundForwards: readonly InboundForward[];
   readonly workers: number;
+  /** Who reads and writes connections in plain text. */
+  readonly sockets: SocketLayer;
   readonly clusterDomain: string;
   readonly shutdown: ShutdownLimits;
   readonly discoveryIdleMs: number;
@@ -51,6 +53,7 @@ export type SidecarConfig = {
 };
 
 type DecisionHeader = "off" | "errors" | "always";
+type SocketLayer = "kernel" | "node";
 type AccessLogFormat = "off" | "apache" | "json";
 
 /** What the certificate of each service says; undefined: it is spoken to in clear text. */
@@ -227,6 +230,7 @@ export function readSidecarConfig(
     limits: limitsOf(env),
     logLevel: env.logLevel("WEFT_LOG_LEVEL"),
     decisionHeader: env.choice("WEFT_DECISION_HEADER", ["off", "errors", "always"], "errors"),
+    sockets: env.choice("WEFT_SOCKETS", ["kernel", "node"], "kernel"),
     accessLog: env.choice("WEFT_ACCESS_LOG", ["off", "apache", "json"], "off"),
     tracing: readTracing(env, workload),
   });

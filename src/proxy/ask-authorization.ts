@@ -190,9 +190,9 @@ class Question {
     const messages = this.#messages;
     this.#exchange.cancelWait = undefined;
     if (heard.kind === "failed") {
-      this.#tried.push(target);
+      if (heard.again !== "anywhere") this.#tried.push(target);
       this.#lastFailure = `${endpointKey(target.endpoint)}: ${heard.reason}`;
-      if (heard.mayTryAgain && this.#tries < maxTries) this.ask();
+      if (heard.again !== "no" && this.#tries < maxTries) this.ask();
       else this.#refuse(this.#lastFailure);
       return;
     }

@@ -31,9 +31,11 @@ export type AuthAnswer =
   | {
       readonly kind: "failed";
       readonly reason: string;
-      /** A connection that had waited was closed before an answer, or none could be opened: another try may be better. */
-      readonly mayTryAgain: boolean;
+      readonly again: TryAgain;
     };
+
+/** Where another try may be better: at another endpoint, when none could be opened to this one; at any, when a connection that had waited was closed before an answer. */
+type TryAgain = "no" | "elsewhere" | "anywhere";
 
 export type AuthQuestion = {
   readonly target: Target;
@@ -79,7 +81,7 @@ export class AuthConnections {
     const receiver = new Receiver(onAnswer);
     this.#sessionOf(target).then(
       (session) => receiver.takeGrpc(session, { path, headers, body }),
-      (error: unknown) => receiver.fail(reasonOf(error), true),
+      (error: unknown) => receiver.fail(reasonOf(error), "elsewhere"),
     );
     return receiver;
   }
@@ -200,16 +202,16 @@ class Receiver implements Asking {
         this.#answer({ kind: "answer", status, headers: pairs(response), body: this.#body() });
       });
     });
-    call.on("upgrade", () => this.fail("the answer changes the protocol", false));
+    call.on("upgrade", () => this.fail("the answer changes the protocol", "no"));
     call.on("error", (error) =>
-      this.fail(reasonOf(error), !isAnswering && (call.reusedSocket || error instanceof DialError)),
+      this.fail(reasonOf(error), isAnswering ? "no" : againAfter(error, call.reusedSocket)),
     );
   }
 
   takeGrpc(session: ClientHttp2Session, { path, headers, body }: GrpcCall): void {
     if (this.#onAnswer === undefined) return;
     if (session.destroyed || session.closed) {
-      this.fail("the connection was closed", true);
+      this.fail("the connection was closed", "anywhere");
       return;
     }
     const stream = session.request({
@@ -231,13 +233,15 @@ class Receiver implements Asking {
     });
     stream.on("trailers", note);
     this.#read(stream);
-    stream.on("error", (error) => this.fail(reasonOf(error), false));
+    stream.on("error", (error) => this.fail(reasonOf(error), "no"));
     stream.on("end", () => {
       // Trailers come behind the data, and are told before the end is. A stream also ends that has never begun.
       if (status === 0) return;
       this.#answer({ kind: "answer", status, headers: received, body: this.#body() });
     });
-    stream.on("close", () => this.fail("the connection was closed", status === 0));
+    stream.on("close", () =>
+      this.fail("the connection was closed", status === 0 ? "anywhere" : "no"),
+    );
     stream.end(body);
   }
 
@@ -246,9 +250,9 @@ class Receiver implements Asking {
     this.#stop();
   }
 
-  fail(reason: string, mayTryAgain: boolean): void {
+  fail(reason: string, again: TryAgain): void {
     if (this.#onAnswer === undefined) return;
-    this.#answer({ kind: "failed", reason, mayTryAgain });
+    this.#answer({ kind: "failed", reason, again });
     this.#stop();
   }
 
@@ -256,9 +260,9 @@ class Receiver implements Asking {
     stream.on("data", (part: Buffer) => {
       this.#length += part.length;
       if (this.#length <= maxAuthAnswerBytes) this.#parts.push(part);
-      else this.fail(`the answer is longer than ${maxAuthAnswerBytes} bytes`, false);
+      else this.fail(`the answer is longer than ${maxAuthAnswerBytes} bytes`, "no");
     });
-    stream.on("error", (error: Error) => this.fail(reasonOf(error), false));
+    stream.on("error", (error: Error) => this.fail(reasonOf(error), "no"));
   }
 
   #body(): Buffer {
@@ -279,6 +283,11 @@ function pairs({ rawHeaders }: IncomingMessage): readonly HeaderValue[] {
     headers.push({ name: (rawHeaders[at] ?? "").toLowerCase(), value: rawHeaders[at + 1] ?? "" });
   }
   return headers;
+}
+
+function againAfter(error: unknown, wasReused: boolean): TryAgain {
+  if (error instanceof DialError) return "elsewhere";
+  return wasReused ? "anywhere" : "no";
 }
 
 function reasonOf(error: unknown): string {

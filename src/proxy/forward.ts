@@ -135,6 +135,7 @@ function connect(
   const dialing = open({
     target: dialed,
     pool: shard.pool,
+    sockets: shard.sockets,
     firstBuffer: shard.headBuffer,
     onOpen: (wire) => {
       shard.wheel.forget(timer);

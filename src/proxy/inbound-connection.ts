@@ -15,8 +15,7 @@ import { parseTransportHeader } from "../codec/transport-header.ts";
 import type { Peer } from "../core/decide/admit.ts";
 import { endpointKey } from "../core/model/endpoint.ts";
 import { formatIp } from "../core/std/ip.ts";
-import type { NodeWire } from "../edge/net/node-wire.ts";
-import type { Wire, WireOwner } from "../edge/net/wire.ts";
+import type { PlainWire, Wire, WireOwner } from "../edge/net/wire.ts";
 import { HeldBytes } from "./held-bytes.ts";
 import { inboundAnswers } from "./inbound.ts";
 import type { LoadedInbound } from "./loaded.ts";
@@ -44,7 +43,7 @@ type ArrivalOptions = {
   /** To which address of the pod the client came; undefined: the kernel does not know. */
   readonly podIp: string | undefined;
   /** Who ends TLS that is meant for this workload; undefined where it has been ended already. */
-  readonly tls: { readonly door: MeshDoor; readonly wire: NodeWire } | undefined;
+  readonly tls: { readonly door: MeshDoor; readonly wire: PlainWire } | undefined;
 };
 
 /**

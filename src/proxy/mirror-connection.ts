@@ -217,6 +217,7 @@ export class MirrorConnection implements WireOwner {
     this.#dialing = open({
       target: dialed,
       pool: shard.pool,
+      sockets: shard.sockets,
       firstBuffer: shard.headBuffer,
       onOpen: (wire) => this.#opened(wire),
       onFailure: ({ code }) => {

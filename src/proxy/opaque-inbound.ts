@@ -82,6 +82,7 @@ export class ApplicationDial {
     this.#dialing = dial({
       target: { host: endpoint.ip, port: endpoint.port, tls: undefined },
       pool: shard.pool,
+      sockets: shard.sockets,
       firstBuffer: shard.headBuffer,
       onOpen: (wire) => {
         shard.wheel.forget(this.#timer);

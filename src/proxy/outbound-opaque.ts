@@ -129,6 +129,7 @@ export class OpaqueDial {
     this.#dialing = dial({
       target: dialed,
       pool: shard.pool,
+      sockets: shard.sockets,
       firstBuffer: shard.headBuffer,
       onOpen: (wire) => {
         shard.wheel.forget(this.#timer);

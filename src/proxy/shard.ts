@@ -4,6 +4,7 @@ import { MessageReaders } from "../codec/http2/h2-from-http1.ts";
 import { defaultHttp2Limits, type Http2Limits } from "../codec/http2/protection.ts";
 import { Http2Shared } from "../codec/http2/session-core.ts";
 import type { BufferPool } from "../edge/net/buffer-pool.ts";
+import type { KernelSockets } from "../edge/net/kernel-sockets.ts";
 import type { ReadOriginalDestination } from "../edge/net/original-dst.ts";
 import type { Wire } from "../edge/net/wire.ts";
 import type { WorkerMetric } from "../thread/counters.ts";
@@ -60,6 +61,8 @@ export type ShardOptions = {
   readonly random: () => number;
   readonly wheel: TimerWheel;
   readonly pool: BufferPool;
+  /** Undefined: all connections are with Node.js. */
+  readonly sockets?: KernelSockets | undefined;
   readonly counts: Counts;
   readonly tables: Tables;
   readonly notices: Notices;
@@ -80,6 +83,7 @@ export class Shard {
   readonly random: () => number;
   readonly wheel: TimerWheel;
   readonly pool: BufferPool;
+  readonly sockets: KernelSockets | undefined;
   readonly counts: Counts;
   readonly tables: Tables;
   readonly notices: Notices;
@@ -121,6 +125,7 @@ export class Shard {
     this.random = options.random;
     this.wheel = options.wheel;
     this.pool = options.pool;
+    this.sockets = options.sockets;
     this.counts = options.counts;
     this.http2 = new Http2Shared(http2CountsOn(options.counts));
     this.http2Limits = { ...defaultHttp2Limits, ...this.limits.http2 };

@@ -1,6 +1,7 @@
 /** A worker's part of the data plane, from its first listener to the end of its last connection. */
 import { describeFaults, type Result } from "../core/std/result.ts";
 import { BufferPool } from "../edge/net/buffer-pool.ts";
+import { openKernelSockets } from "../edge/net/kernel-sockets.ts";
 import { type AcceptedSocket, type Listener, listen } from "../edge/net/listen.ts";
 import { clientContext } from "../edge/net/mesh-tls.ts";
 import { openOriginalDst, type ReadOriginalDestination } from "../edge/net/original-dst.ts";
@@ -12,11 +13,13 @@ import type {
   IdentitySnapshot,
   KeysSnapshot,
   ListenerSettings,
+  SocketLayer,
   ToMain,
   ToWorker,
   WorkerSettings,
   WorkerStart,
 } from "../thread/messages.ts";
+import { OpenDescriptors } from "../thread/open-descriptors.ts";
 import { acceptInbound, greetGuest } from "./accept-inbound.ts";
 import { AccessLog } from "./access-log.ts";
 import { Counts } from "./count.ts";
@@ -70,7 +73,7 @@ export async function startShard(
   const running = new Running(start, post, { clock, openReader });
   for (const snapshot of start.snapshots) running.take(snapshot);
   const listeners = await running.open(start.settings.listeners);
-  post({ kind: "listening", listeners });
+  post({ kind: "listening", listeners, sockets: running.sockets });
   return running;
 }
 
@@ -92,7 +95,7 @@ class Running implements RunningShard {
   #lines: LineWriter | undefined;
 
   constructor(
-    { settings, counters, rateLimits, decisionPrefix }: WorkerStart,
+    { settings, counters, rateLimits, descriptors, decisionPrefix }: WorkerStart,
     post: (message: ToMain) => void,
     { clock, openReader }: Machine,
   ) {
@@ -109,6 +112,7 @@ class Running implements RunningShard {
       random: () => Math.random(),
       wheel: new TimerWheel(clock),
       pool: new BufferPool(),
+      sockets: descriptors && openKernelSockets(new OpenDescriptors(descriptors)),
       counts,
       tables: new Tables({ settings, counts, nowMs, post }),
       notices: new Notices(post, nowMs),
@@ -140,6 +144,7 @@ class Running implements RunningShard {
       const listener = await listen({
         host,
         port,
+        sockets: this.#shard.sockets,
         onConnection: this.#accepterOf({ kind, host, port }),
         onAcceptFailure: (code) => this.#shard.countRefusal(`accept ${code}`),
       });
@@ -164,6 +169,10 @@ class Running implements RunningShard {
     return (accepted) => {
       if (this.#hasRoom(accepted)) acceptInbound(door, accepted);
     };
+  }
+
+  get sockets(): SocketLayer {
+    return this.#shard.sockets === undefined ? "node" : "kernel";
   }
 
   get openCount(): number {
@@ -233,6 +242,7 @@ class Running implements RunningShard {
     shard.wheel.stop();
     clearInterval(this.#report);
     this.#lines?.close();
+    shard.sockets?.close();
     shard.tracer?.flush();
     this.#post({ kind: "drained", ...report });
     this.#finished();

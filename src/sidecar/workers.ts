@@ -9,6 +9,7 @@
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { unreachable } from "../core/std/unreachable.ts";
+import { closeDescriptors } from "../edge/net/kernel.ts";
 import type { Log } from "../edge/telemetry/log.ts";
 import type { MetricFamily } from "../edge/telemetry/prometheus-text.ts";
 import { slotCapacity } from "../thread/counters.ts";
@@ -17,12 +18,14 @@ import {
   type DrainLimits,
   type DrainReport,
   type Snapshot,
+  type SocketLayer,
   snapshotScope,
   type ToMain,
   type ToWorker,
   type UnderWay,
   type WorkerSettings,
 } from "../thread/messages.ts";
+import { descriptorBytes, OpenDescriptors } from "../thread/open-descriptors.ts";
 import { rateLimitBytes } from "../thread/rate-limits.ts";
 import type { SpanBatch } from "../thread/spans.ts";
 import { DecisionDesk } from "./ask-decision.ts";
@@ -47,6 +50,7 @@ export type WorkersOptions = {
   readonly threads?: readonly ShardThread[];
   readonly count: number;
   readonly settings: WorkerSettings;
+  readonly sockets: SocketLayer;
   readonly log: Log;
   readonly surroundings: Surroundings;
   readonly onDiscover: (target: string) => void;
@@ -74,6 +78,8 @@ type DrainSummary = DrainReport & {
   readonly workersCut: number;
 };
 
+type Listening = Extract<ToMain, { readonly kind: "listening" }>;
+
 type RunOptions = NonNullable<Parameters<ShardThread["run"]>[1]>;
 
 type Shard = {
@@ -82,6 +88,8 @@ type Shard = {
   readonly port: MessagePort;
   /** Revision in force, by scope. */
   readonly applied: Map<string, number>;
+  /** What it has open that is to be closed when it is no more. */
+  readonly descriptors: SharedArrayBuffer | undefined;
   readonly ended: PromiseWithResolvers<void>;
   listeners: readonly BoundListener[];
   listensSinceMs: number | undefined;
@@ -209,7 +217,7 @@ export class Workers implements Publisher {
     this.#phase = "over";
     const shards = [...this.#shards.values()];
     for (const { port } of shards) port.close();
-    await endThreads([...shards.map(({ pool }) => pool), ...this.#spare]);
+    await Promise.all([...shards.map(endShard), endThreads(this.#spare)]);
   }
 
   #post(message: ToWorker): void {
@@ -222,13 +230,14 @@ export class Workers implements Publisher {
   }
 
   #run(index: number): void {
-    const { entry, settings } = this.#options;
+    const { entry, settings, sockets } = this.#options;
     const { port1, port2 } = new MessageChannel();
     const shard: Shard = {
       index,
       pool: this.#takeSpare() ?? startThread(entry),
       port: port1,
       applied: new Map(),
+      descriptors: sockets === "kernel" ? new SharedArrayBuffer(descriptorBytes) : undefined,
       ended: Promise.withResolvers(),
       listeners: [],
       listensSinceMs: undefined,
@@ -245,6 +254,7 @@ export class Workers implements Publisher {
       decisionPrefix: this.decisions.prefixOf(index),
       counters,
       rateLimits: this.#rateLimits,
+      descriptors: shard.descriptors,
       snapshots,
       port: port2,
     };
@@ -272,7 +282,7 @@ export class Workers implements Publisher {
       this.#received(shard, last.message);
     }
     shard.port.close();
-    void shard.pool.destroy();
+    void endShard(shard);
     shard.listeners = [];
     shard.applied.clear();
     this.#sums.end(shard.index);
@@ -303,6 +313,13 @@ export class Workers implements Publisher {
     this.#run(index);
   }
 
+  #logListening(shard: number, { listeners, sockets }: Listening): void {
+    const { log, sockets: wanted } = this.#options;
+    log.debug("worker_listening", { shard, listeners, sockets });
+    // Once, by the first: it is the same for all.
+    if (sockets !== wanted && shard === 0) log.warn("kernel_sockets_unavailable", { sockets });
+  }
+
   #received(shard: Shard, message: ToMain): void {
     const { log, surroundings, onDiscover, onPortWanted, onUsed, onKeysWanted } = this.#options;
     switch (message.kind) {
@@ -310,7 +327,7 @@ export class Workers implements Publisher {
         shard.listeners = message.listeners;
         shard.listensSinceMs = surroundings.nowMs();
         this.#started.add(shard.index);
-        log.debug("worker_listening", { shard: shard.index, listeners: message.listeners });
+        this.#logListening(shard.index, message);
         if (this.#started.size === this.#options.count) this.#allStarted.resolve();
         return;
       case "discover":
@@ -350,6 +367,12 @@ export class Workers implements Publisher {
         unreachable(message);
     }
   }
+}
+
+/** Its thread first: what is closed must not be in use. */
+async function endShard({ pool, descriptors }: Shard): Promise<void> {
+  await pool.destroy();
+  if (descriptors !== undefined) closeDescriptors(new OpenDescriptors(descriptors).takeAll());
 }
 
 function sumOf(all: readonly UnderWay[]): UnderWay {

@@ -104,7 +104,12 @@ export type DrainReport = {
 };
 
 export type ToMain =
-  | { readonly kind: "listening"; readonly listeners: readonly BoundListener[] }
+  | {
+      readonly kind: "listening";
+      readonly listeners: readonly BoundListener[];
+      /** Who reads and writes connections in plain text. */
+      readonly sockets: SocketLayer;
+    }
   /** A request wants a destination that this worker has no table for. */
   | { readonly kind: "discover"; readonly target: string }
   /** A connection is for a port whose policy this worker does not have. */
@@ -183,6 +188,9 @@ export type Series = {
   readonly labels: Readonly<Record<string, string>>;
 };
 
+/** `kernel`: calls of the kernel (`edge/net/kernel-sockets.ts`); `node`: Node.js. */
+export type SocketLayer = "kernel" | "node";
+
 /** One task of the pool: a shard of the data plane, from start to drain. */
 export type WorkerStart = {
   readonly shard: number;
@@ -193,6 +201,8 @@ export type WorkerStart = {
   readonly counters: SharedArrayBuffer;
   /** Shared memory with the layout of rate-limits.ts, written by all workers. */
   readonly rateLimits: SharedArrayBuffer;
+  /** Shared memory of open-descriptors.ts, written by this worker; undefined: all connections stay with Node.js. */
+  readonly descriptors: SharedArrayBuffer | undefined;
   /** The newest snapshots at the time of the start. */
   readonly snapshots: readonly ToWorker[];
 };

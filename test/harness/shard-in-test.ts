@@ -9,11 +9,13 @@ import type {
   ForwardSettings,
   ListenerSettings,
   Series,
+  SocketLayer,
   ToMain,
   ToWorker,
   WorkerLimits,
   WorkerSettings,
 } from "../../src/thread/messages.ts";
+import { descriptorBytes } from "../../src/thread/open-descriptors.ts";
 import { rateLimitBytes } from "../../src/thread/rate-limits.ts";
 
 export type ShardInTestOptions = {
@@ -28,6 +30,8 @@ export type ShardInTestOptions = {
   readonly rateLimits?: SharedArrayBuffer;
   /** In place of the machine's. */
   readonly clock?: ShardClock;
+  /** Who reads and writes; the kernel, if it is not said. */
+  readonly sockets?: SocketLayer;
   /** Where connections are said to have been going, by whoever opened them. */
   readonly readOriginal?: ReadOriginalDestination;
 };
@@ -62,6 +66,8 @@ export class ShardInTest implements AsyncDisposable {
         decisionPrefix: "test",
         counters: test.counters,
         rateLimits: options.rateLimits ?? new SharedArrayBuffer(rateLimitBytes),
+        descriptors:
+          options.sockets === "node" ? undefined : new SharedArrayBuffer(descriptorBytes),
         snapshots,
       },
       (message) => {

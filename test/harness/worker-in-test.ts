@@ -1,9 +1,11 @@
-/** Shards in real worker threads, run by a pool as the sidecar does. */
+/** Shards in real worker threads, each run by a pool of its own as the sidecar does. */
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { defaultLimits } from "../../src/config/sidecar.ts";
+import { closeDescriptors } from "../../src/edge/net/kernel.ts";
 import { slotCapacity } from "../../src/thread/counters.ts";
 import type { ListenerSettings, ToMain, ToWorker, WorkerStart } from "../../src/thread/messages.ts";
+import { descriptorBytes, OpenDescriptors } from "../../src/thread/open-descriptors.ts";
 import { rateLimitBytes } from "../../src/thread/rate-limits.ts";
 
 type RunOptions = NonNullable<Parameters<Piscina["run"]>[1]>;
@@ -18,16 +20,7 @@ export type WorkerInTest = {
 };
 
 export class WorkersInTest implements AsyncDisposable {
-  readonly #pool: Piscina;
-
-  constructor(threads: number) {
-    this.#pool = new Piscina({
-      filename: new URL("../../src/app/sidecar-worker.ts", import.meta.url).href,
-      name: "runShard",
-      minThreads: threads,
-      maxThreads: threads,
-    });
-  }
+  readonly #pools: Piscina[] = [];
 
   /** Starts a shard in a thread of its own. */
   start(
@@ -35,6 +28,14 @@ export class WorkersInTest implements AsyncDisposable {
     listeners: readonly ListenerSettings[],
     snapshots: readonly ToWorker[],
   ): WorkerInTest {
+    const pool = new Piscina({
+      filename: new URL("../../src/app/sidecar-worker.ts", import.meta.url).href,
+      name: "runShard",
+      minThreads: 1,
+      maxThreads: 1,
+    });
+    this.#pools.push(pool);
+    const descriptors = new SharedArrayBuffer(descriptorBytes);
     const { port1, port2 } = new MessageChannel();
     const messages: ToMain[] = [];
     let wake = (): void => {};
@@ -57,18 +58,27 @@ export class WorkersInTest implements AsyncDisposable {
       decisionPrefix: "test",
       counters: new SharedArrayBuffer(slotCapacity * 8),
       rateLimits: new SharedArrayBuffer(rateLimitBytes),
+      descriptors,
       snapshots,
       port: port2,
     };
     const transferList = [port2] as RunOptions["transferList"];
-    const ended = (this.#pool.run(start, { transferList }) as Promise<void>).finally(() => {
-      // The end of the task can overtake its last messages.
-      for (let last = receiveMessageOnPort(port1); last !== undefined; ) {
-        messages.push(last.message as ToMain);
-        last = receiveMessageOnPort(port1);
+    const run = async (): Promise<void> => {
+      try {
+        await (pool.run(start, { transferList }) as Promise<void>);
+      } finally {
+        await pool.destroy();
+        // As the main thread does for a worker that has died.
+        closeDescriptors(new OpenDescriptors(descriptors).takeAll());
+        // The end of the task can overtake its last messages.
+        for (let last = receiveMessageOnPort(port1); last !== undefined; ) {
+          messages.push(last.message as ToMain);
+          last = receiveMessageOnPort(port1);
+        }
+        port1.close();
       }
-      port1.close();
-    });
+    };
+    const ended = run();
     const until = async (kind: ToMain["kind"]): Promise<void> => {
       while (!messages.some((message) => message.kind === kind)) {
         const { promise, resolve } = Promise.withResolvers<void>();
@@ -85,6 +95,6 @@ export class WorkersInTest implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pool.destroy();
+    await Promise.all(this.#pools.map((pool) => pool.destroy()));
   }
 }

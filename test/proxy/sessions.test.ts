@@ -242,7 +242,7 @@ test("an answer of the proxy itself begins no session", async (t) => {
 
 test("a session that was begun in one worker goes on in another, and in the next process", async (t) => {
   await using origins = await Origins.start(6);
-  await using workers = new WorkersInTest(2);
+  await using workers = new WorkersInTest();
   const listener = { kind: "outbound", host: "127.0.0.1", port: 0 } as const;
   const ports: number[] = [];
   for (const shard of [0, 1]) {

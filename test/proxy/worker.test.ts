@@ -29,7 +29,7 @@ test("runShard() refuses to run in the main thread", async (t) => {
 
 test("runShard() serves one port from several threads, and ends when it has drained", async (t) => {
   await using origin = await EchoOrigin.start("a");
-  await using workers = new WorkersInTest(2);
+  await using workers = new WorkersInTest();
   const { shards, port } = await startTwo(workers, origin);
   for (let i = 0; i < 40; i++) {
     using client = await RawClient.open(port);
@@ -44,7 +44,7 @@ test("runShard() serves one port from several threads, and ends when it has drai
 
 test("a bug in one thread ends that thread, and the others go on", async (t) => {
   await using origin = await EchoOrigin.start("a");
-  await using workers = new WorkersInTest(2);
+  await using workers = new WorkersInTest();
   const { shards, port } = await startTwo(workers, origin);
   const [one, two] = shards;
   if (one === undefined || two === undefined) throw new Error("Started no shards");
@@ -63,7 +63,7 @@ test("a bug in one thread ends that thread, and the others go on", async (t) => 
 
 test("runShard() rejects when a listener cannot be opened", async (t) => {
   await using origin = await EchoOrigin.start("a");
-  await using workers = new WorkersInTest(1);
+  await using workers = new WorkersInTest();
   const taken: ListenerSettings = { kind: "outbound", host: "127.0.0.1", port: origin.port };
   await t.throwsAsync(workers.start(0, [taken], []).ended, { any: true, message: /EADDRINUSE/ });
 });

@@ -72,6 +72,7 @@ export async function runShard(start: ShardStart): Promise<void> {
   post({ kind: "series", series: { slot: open, metric: "tcp_open_connections", labels: gauge } });
   post({
     kind: "listening",
+    sockets: "kernel",
     listeners: settings.listeners.map(({ host, port: bound }) => ({
       side: "inbound",
       host,

@@ -210,6 +210,7 @@ async function startPool({
       decisionHeader: "errors",
       accessLog: "off",
     },
+    sockets: "kernel",
     log,
     surroundings: systemSurroundings,
     onDiscover: more.onDiscover ?? (() => undefined),

@@ -11,8 +11,9 @@ import {
 } from "node:tls";
 import { isChainTooLong, peerIdentity } from "../x509/peer-identity.ts";
 import type { BufferPool } from "./buffer-pool.ts";
+import type { KernelSockets } from "./kernel-sockets.ts";
 import { transportProtocol } from "./mesh-tls.ts";
-import { NodeWire } from "./node-wire.ts";
+import { keepAliveDelayMs, NodeWire } from "./node-wire.ts";
 import type { Wire, WireOwner } from "./wire.ts";
 
 export type DialTarget = {
@@ -41,6 +42,8 @@ type DialFailure = {
 export type DialOptions = {
   readonly target: DialTarget;
   readonly pool: BufferPool;
+  /** Where a connection in plain text goes when it stands; undefined: nowhere, it stays with Node.js. */
+  readonly sockets?: KernelSockets | undefined;
   /** Where the first bytes of the other end are read to. */
   readonly firstBuffer: Buffer;
   /** Has to set the owner of the wire at once. */
@@ -53,8 +56,37 @@ export type Dialing = { cancel(): void };
 
 /** Exactly one of `onOpen` and `onFailure` is called, later, unless it is cancelled before. */
 export function dial(options: DialOptions): Dialing {
+  const { target, sockets } = options;
+  if (sockets !== undefined && target.tls === undefined) return dialPlain(options, sockets);
   const attempt = new Attempt(options);
   return { cancel: () => attempt.cancel() };
+}
+
+function dialPlain(options: DialOptions, sockets: KernelSockets): Dialing {
+  const { target, pool, firstBuffer, onOpen, onFailure } = options;
+  const { host, port } = target;
+  const socket = connect({ host, port, noDelay: true, allowHalfOpen: true }).pause();
+  const fail = (code: string): void => {
+    socket.destroy();
+    onFailure(failureOf(code, target));
+  };
+  const onError = (error: NodeJS.ErrnoException): void => fail(error.code ?? "unknown");
+  socket.once("error", onError);
+  socket.once("connect", () => {
+    socket.setKeepAlive(true, keepAliveDelayMs);
+    const wire = sockets.adopt(socket, { firstBuffer, pool });
+    if (typeof wire === "string") fail(wire);
+    else onOpen(wire);
+  });
+  return {
+    cancel: () => {
+      socket
+        .removeAllListeners("connect")
+        .off("error", onError)
+        .on("error", () => {});
+      socket.destroy();
+    },
+  };
 }
 
 class Attempt {

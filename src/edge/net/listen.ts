@@ -5,12 +5,16 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, Socket } from "node:net";
 import type { BufferPool } from "./buffer-pool.ts";
-import { NodeWire } from "./node-wire.ts";
+import type { KernelSockets } from "./kernel-sockets.ts";
+import { keepAliveDelayMs, NodeWire } from "./node-wire.ts";
 import type { OriginalDestination, ReadOriginalDestination } from "./original-dst.ts";
+import type { PlainWire } from "./wire.ts";
 
 export type ListenOptions = {
   readonly host: string;
   readonly port: number;
+  /** Where connections that become wires live; undefined: with Node.js. */
+  readonly sockets?: KernelSockets | undefined;
   readonly onConnection: (accepted: AcceptedSocket) => void;
   /** Accepting failed, for want of file descriptors for example: that costs a connection, not the listener. */
   readonly onAcceptFailure: (code: string) => void;
@@ -33,7 +37,7 @@ export type AcceptedSocket = {
   /** Where the client wanted to go before redirect rules sent it here. To be asked before the socket is taken. */
   originalDestination(read: ReadOriginalDestination): OriginalDestination | undefined;
   /** As a wire that reads into its owner's buffers. */
-  toWire(firstBuffer: Buffer, pool: BufferPool): NodeWire;
+  toWire(firstBuffer: Buffer, pool: BufferPool): PlainWire;
   /** As Node's own socket, for TLS. */
   toSocket(): Socket;
   destroy(): void;
@@ -51,9 +55,12 @@ const backlog = 4_096;
  */
 const socketsPerAddress = 32;
 
+/** What was accepted and is open. */
+type Open = Set<{ destroy(): void }>;
+
 export async function listen(options: ListenOptions): Promise<Listener> {
   const { host } = options;
-  const open = new Set<Socket>();
+  const open: Open = new Set();
   const first = await openServer(options, open);
   const { address, port } = first.address() as AddressInfo;
   const servers = [first];
@@ -75,22 +82,23 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   };
 }
 
-async function openServer(options: ListenOptions, open: Set<Socket>): Promise<Server> {
-  const { host, port, onConnection, onAcceptFailure } = options;
+async function openServer(options: ListenOptions, open: Open): Promise<Server> {
+  const { host, port, sockets, onConnection, onAcceptFailure } = options;
   const server = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true });
-  server.on("connection", (raw) => onConnection(accept(raw, open)));
+  server.on("connection", (raw) => onConnection(accept(raw, open, sockets)));
   server.listen({ host, port, reusePort: true, backlog });
   await once(server, "listening");
   server.on("error", (error: NodeJS.ErrnoException) => onAcceptFailure(error.code ?? "unknown"));
   return server;
 }
 
-function accept(raw: Socket, open: Set<Socket>): AcceptedSocket {
+function accept(raw: Socket, open: Open, sockets: KernelSockets | undefined): AcceptedSocket {
   track(raw, open);
   return {
     remoteIp: raw.remoteAddress ?? "",
     originalDestination: (read) => read(raw),
     toWire: (firstBuffer, pool) =>
+      (sockets && adopt(raw, { open, sockets, firstBuffer, pool })) ??
       new NodeWire({
         firstBuffer,
         pool,
@@ -102,7 +110,28 @@ function accept(raw: Socket, open: Set<Socket>): AcceptedSocket {
   };
 }
 
-function track(socket: Socket, open: Set<Socket>): Socket {
+type Adopting = {
+  readonly open: Open;
+  readonly sockets: KernelSockets;
+  readonly firstBuffer: Buffer;
+  readonly pool: BufferPool;
+};
+
+/** Undefined: it cannot move, for want of descriptors for example, and stays with Node.js. */
+function adopt(raw: Socket, { open, sockets, ...rest }: Adopting): PlainWire | undefined {
+  raw.setKeepAlive(true, keepAliveDelayMs);
+  const onGone = (heir: Socket | undefined): void => {
+    if (heir !== undefined) track(heir, open);
+    if (typeof wire !== "string") open.delete(wire);
+  };
+  const wire = sockets.adopt(raw, { ...rest, onGone });
+  if (typeof wire === "string") return undefined;
+  open.delete(raw);
+  open.add(wire);
+  return wire;
+}
+
+function track(socket: Socket, open: Open): Socket {
   open.add(socket);
   return socket.once("close", () => open.delete(socket));
 }

@@ -1,18 +1,18 @@
 /**
  * `Wire` over `node:net` and `node:tls`. Sockets read by `onread` into the owner's buffer, which saves an allocation and a
- * copy per read against `'data'` (`benchmarks/proxy/http1.ts`). The TLS sockets of a server cannot do that in Node; they
- * deliver buffers of their own.
+ * copy per read against `'data'` (`benchmarks/proxy/http1.ts`). The TLS sockets of a server are made without it, see `read-into.ts`.
  */
 import type { OnReadOpts, Socket } from "node:net";
 import { setAbortOnDeath } from "./abort-on-death.ts";
 import type { BufferPool } from "./buffer-pool.ts";
-import type { Wire, WireOwner } from "./wire.ts";
+import { readInto } from "./read-into.ts";
+import type { PlainWire, WireOwner } from "./wire.ts";
 
 /** Written after what the kernel did not take at once: its callback tells when all before it has left. */
 const marker = Buffer.alloc(0);
 
 /** Linkerd's default: a peer that vanished without a word is noticed after 10 s of silence plus the kernel's probes. */
-const keepAliveDelayMs = 10_000;
+export const keepAliveDelayMs = 10_000;
 
 export type NodeWireOptions = {
   /** Where the first bytes are read to, before anybody has become the owner. */
@@ -23,7 +23,7 @@ export type NodeWireOptions = {
   readonly open: (onread: OnReadOpts) => Socket;
 };
 
-export class NodeWire implements Wire {
+export class NodeWire implements PlainWire {
   owner: WireOwner;
   readonly encrypted: boolean;
   givesBuffers = false;
@@ -37,16 +37,18 @@ export class NodeWire implements Wire {
   /** What the next read goes to. */
   #buffer: Buffer | undefined;
   readonly #onMarker: () => void;
+  readonly #onread: OnReadOpts;
 
   constructor(options: NodeWireOptions) {
     this.owner = nobody(options.firstBuffer);
     this.#pool = options.pool;
     this.encrypted = options.encrypted;
     this.#onMarker = () => this.#written();
-    this.socket = options.open({
+    this.#onread = {
       buffer: () => this.#nextBuffer(),
       callback: (length, bytes) => this.owner.onBytes(bytes as Buffer, length),
-    });
+    };
+    this.socket = options.open(this.#onread);
     this.socket.on("end", this.#onEnd);
     this.socket.on("error", this.#onError);
     this.socket.on("close", this.#onClose);
@@ -68,8 +70,12 @@ export class NodeWire implements Wire {
     return this.socket.remoteAddress ?? "";
   }
 
-  /** For a socket without `onread`. */
+  /** For a socket that was made without `onread`. */
   readData(): void {
+    if (readInto(this.socket, this.#onread)) {
+      this.socket.resume();
+      return;
+    }
     this.givesBuffers = true;
     this.socket.on("data", (bytes: Buffer) => {
       if (!this.owner.onBytes(bytes, bytes.length)) this.socket.pause();
@@ -121,7 +127,6 @@ export class NodeWire implements Wire {
     socket.once("finish", () => setAbortOnDeath(socket, false));
   }
 
-  /** Gives the socket to somebody else, with bytes that were read from it and not used. The wire is dead after that. */
   release(unread: Buffer): Socket {
     const { socket } = this;
     socket.off("end", this.#onEnd);

@@ -1,12 +1,15 @@
 /**
  * A byte stream to the other end of a connection, as the data plane sees it. This is all that the data plane knows about
  * sockets: a faster layer than `node:net` can take its place by implementing `Wire`, and nothing above changes.
- *
+ */
+import type { Socket } from "node:net";
+
+/**
  * Who owns a wire is told what happens on it. A wire has one owner at a time; a stage that is done with a connection (the
  * first look at its bytes, the head of a request) hands it on by setting `owner`.
  */
 export type WireOwner = {
-  /** Where the next bytes are to be read to. Asked once ahead of each read, so the answer of now is used for the read after. */
+  /** Where the next bytes are to be read to. Asked before each read; Node.js asks one read ahead, so the answer of now is used for the read after. */
   readBuffer(): Buffer;
   /** `length` bytes are at the start of `bytes`. False stops reading until `resume()`. */
   onBytes(bytes: Buffer, length: number): boolean;
@@ -17,6 +20,9 @@ export type WireOwner = {
   /** The last call. `code` is empty after an orderly end, else what failed (`ECONNRESET`). */
   onClose(code: string): void;
 };
+
+/** A connection of TCP itself, which Node.js can be given for TLS, with bytes that were read from it and not used. The wire is dead after that. */
+export type PlainWire = Wire & { release(unread: Buffer): Socket };
 
 export type Wire = {
   owner: WireOwner;

@@ -1,0 +1,170 @@
+/**
+ * The calls of the C library that move bytes, made by `node:ffi` without Node.js in between: for a read and a write of 100 bytes Node's streams and libuv take a
+ * microsecond more (`benchmarks/proxy/http1.ts`). The module is experimental; `loadKernel` looks whether it is there and works as it does in 26.10, and where it
+ * does not, connections are `NodeWire`s.
+ *
+ * Only functions of up to three arguments are called by compiled code, others take the slow way through libffi: so it is `readv` and `writev` without flags, and
+ * the rest is for rare moments. Node.js ignores SIGPIPE in the whole process.
+ */
+import { getSystemErrorName } from "node:util";
+
+/** asm-generic/fcntl.h, sys/socket.h and asm-generic/socket.h, sys/epoll.h; the same for x86 and ARM. */
+const dupCloseOnExec = 1_030;
+const shutdownWrites = 1;
+const solSocket = 1;
+const soLinger = 13;
+const epollCloseOnExec = 0o2_000_000;
+
+/** errno.h: nothing is lost by trying again when the descriptor is ready. */
+const tryAgain: ReadonlySet<number> = new Set([4, 11]);
+
+/** sys/epoll.h. */
+export const epollIn = 1;
+export const epollOut = 4;
+
+/** epoll_ctl(2). */
+export const watchOperations = { add: 1, remove: 2, change: 3 } as const;
+
+/** struct linger: whether, and for how many seconds. Nothing is left of what lingers for no time. */
+const aborts: Buffer = Buffer.from(new Int32Array([1, 0]).buffer);
+const ends: Buffer = Buffer.from(new Int32Array([0, 0]).buffer);
+
+const uint32Range = 2 ** 32;
+
+const signatures = {
+  fcntl: { arguments: ["i32", "i32", "i32"], return: "i32" },
+  close: { arguments: ["i32"], return: "i32" },
+  read: { arguments: ["i32", "pointer", "i32"], return: "i32" },
+  write: { arguments: ["i32", "pointer", "i32"], return: "i32" },
+  shutdown: { arguments: ["i32", "i32"], return: "i32" },
+  setsockopt: { arguments: ["i32", "i32", "i32", "buffer", "u32"], return: "i32" },
+  epoll_create1: { arguments: ["i32"], return: "i32" },
+  epoll_ctl: { arguments: ["i32", "i32", "i32", "buffer"], return: "i32" },
+  epoll_wait: { arguments: ["i32", "pointer", "i32", "i32"], return: "i32" },
+  __errno_location: { arguments: [], return: "pointer" },
+} as const;
+
+type Ffi = typeof import("node:ffi");
+
+/** Memory that the kernel is given the address of. What it belongs to has to be kept for as long. */
+type Placed = { readonly bytes: Buffer; readonly pointer: bigint; readonly address: number };
+
+export class Kernel {
+  readonly #ffi: Ffi;
+  readonly #calls: ReturnType<typeof openCalls>;
+  readonly #errno: Int32Array;
+  /** One address, as two words and as a whole. */
+  readonly #words: Uint32Array = new Uint32Array(new ArrayBuffer(8));
+  readonly #whole: BigUint64Array = new BigUint64Array(this.#words.buffer);
+  /** Most calls are about the one or the other of two buffers: the shared one for heads, and the one in which they are put together. */
+  #last: Placed;
+  #lastButOne: Placed;
+  readonly #placed = new WeakMap<Buffer, Placed>();
+
+  constructor(ffi: Ffi) {
+    this.#ffi = ffi;
+    this.#calls = openCalls(ffi);
+    // Of this thread, and in one place for as long as it lives.
+    const place = this.#calls.__errno_location();
+    this.#errno = new Int32Array(ffi.toArrayBuffer(place, 4, false));
+    this.#last = this.#place(Buffer.allocUnsafeSlow(1));
+    this.#lastButOne = this.#last;
+  }
+
+  /** How many bytes have come, to the start of `bytes`. 0: the other end has ended. -1: see `errorCode`. */
+  read(fd: number, bytes: Buffer): number {
+    return this.#calls.read(fd, this.#placeOf(bytes).pointer, bytes.length);
+  }
+
+  /** How many bytes the kernel has taken. -1: see `errorCode`. */
+  write(fd: number, bytes: Buffer, start: number, end: number): number {
+    const { pointer, address } = this.#placeOf(bytes);
+    return this.#calls.write(
+      fd,
+      start === 0 ? pointer : this.#pointerAt(address + start),
+      end - start,
+    );
+  }
+
+  /** What the last call failed with, if it did: to be asked at once. Empty: there is nothing to read, or no room to write. */
+  errorCode(): string {
+    const error = this.#errno[0] ?? 0;
+    return tryAgain.has(error) ? "" : getSystemErrorName(-error);
+  }
+
+  /** Another descriptor of the same connection. -1: see `errorCode`. */
+  duplicate(fd: number): number {
+    return this.#calls.fcntl(fd, dupCloseOnExec, 0);
+  }
+
+  close(fd: number): void {
+    this.#calls.close(fd);
+  }
+
+  endWrites(fd: number): void {
+    this.#calls.shutdown(fd, shutdownWrites);
+  }
+
+  /** Whether closing, by whomever, is an abort (RST). */
+  setAbortOnClose(fd: number, isOn: boolean): boolean {
+    const linger = isOn ? aborts : ends;
+    return this.#calls.setsockopt(fd, solSocket, soLinger, linger, linger.length) === 0;
+  }
+
+  openEpoll(): number {
+    return this.#calls.epoll_create1(epollCloseOnExec);
+  }
+
+  /** `event`: struct epoll_event. */
+  watch(epoll: number, operation: number, fd: number, event: Buffer): boolean {
+    return this.#calls.epoll_ctl(epoll, operation, fd, event) === 0;
+  }
+
+  /** Never waits. `events` is where the caller has room for `most`. */
+  ready(epoll: number, events: bigint, most: number): number {
+    return this.#calls.epoll_wait(epoll, events, most, 0);
+  }
+
+  pointerTo(bytes: Buffer): bigint {
+    return this.#ffi.getRawPointer(bytes);
+  }
+
+  /** As two stores and a load: adding to a bigint makes two of them. */
+  #pointerAt(address: number): bigint {
+    const words = this.#words;
+    // Addresses of a process have less than the 53 bits of a double. A store keeps the lowest 32 of the whole part.
+    words[0] = address;
+    words[1] = address / uint32Range;
+    return this.#whole[0] ?? 0n;
+  }
+
+  #placeOf(bytes: Buffer): Placed {
+    const last = this.#last;
+    if (last.bytes === bytes) return last;
+    const next = this.#lastButOne.bytes === bytes ? this.#lastButOne : this.#place(bytes);
+    this.#lastButOne = last;
+    this.#last = next;
+    return next;
+  }
+
+  #place(bytes: Buffer): Placed {
+    const known = this.#placed.get(bytes);
+    if (known !== undefined) return known;
+    const pointer = this.#ffi.getRawPointer(bytes);
+    const placed = { bytes, pointer, address: Number(pointer) };
+    this.#placed.set(bytes, placed);
+    return placed;
+  }
+}
+
+/** For descriptors whose thread has died. Connections that were to be aborted then (`setAbortOnClose`) are. */
+export function closeDescriptors(all: readonly number[]): void {
+  if (all.length === 0) return;
+  const { close } = openCalls(process.getBuiltinModule("node:ffi"));
+  for (const fd of all) close(fd);
+}
+
+function openCalls(ffi: Ffi) {
+  // The process itself: whatever C library it runs on is loaded already.
+  return ffi.dlopen(null, signatures).functions;
+}
