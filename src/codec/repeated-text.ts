@@ -6,8 +6,11 @@
 /** Longer texts do not repeat, or comparing them costs as much as making them. */
 const maxBytes = 96;
 
+const noBytes = new Uint8Array(0);
+
 export class RepeatedText {
-  readonly #bytes: Uint8Array = new Uint8Array(maxBytes);
+  /** Most connections have texts that are never asked for. */
+  #bytes: Uint8Array = noBytes;
   #length = -1;
   #text = "";
 
@@ -24,6 +27,7 @@ export class RepeatedText {
   /** Remembers what these bytes mean, and answers it. */
   keep(bytes: Buffer, start: number, end: number, text: string): string {
     if (end - start <= maxBytes) {
+      if (this.#bytes === noBytes) this.#bytes = new Uint8Array(maxBytes);
       this.#length = end - start;
       this.#text = text;
       for (let at = start; at < end; at++) this.#bytes[at - start] = bytes[at] as number;

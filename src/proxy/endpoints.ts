@@ -145,12 +145,8 @@ export class EndpointGroup<C extends Idle> {
     breaker?: Availability<EndpointState<C>>,
   ): EndpointState<C> | undefined {
     const { members } = this;
-    const pair = pickTwo(members.length, random(), random());
-    if (pair < 0) return undefined;
-    const { decayMs } = this.tuning;
-    const start = { nowMs, decayMs, slowStartMs: defaultSlowStartMs, random01: random() };
     this.#settle(nowMs);
-    const at = pickWarm(this.#load, pair, start);
+    const at = members.length === 1 ? 0 : this.#draw(nowMs, random);
     const picked = members[at];
     if (
       picked !== undefined &&
@@ -160,11 +156,21 @@ export class EndpointGroup<C extends Idle> {
     ) {
       return picked;
     }
+    if (at < 0) return undefined;
     pass(this.#load, at);
     const left = members.filter(
       (member) => !tried.includes(member) && (breaker?.isAvailable(member, nowMs) ?? true),
     );
     return this.#pickAmong(left, nowMs, random);
+  }
+
+  /** Less than 0: there is none. */
+  #draw(nowMs: number, random: () => number): number {
+    const pair = pickTwo(this.members.length, random(), random());
+    if (pair < 0) return pair;
+    const { decayMs } = this.tuning;
+    const start = { nowMs, decayMs, slowStartMs: defaultSlowStartMs, random01: random() };
+    return pickWarm(this.#load, pair, start);
   }
 
   /** The member of this address, if requests may go to it now. */

@@ -5,6 +5,7 @@
  */
 import { RequestHead, type ResponseHead } from "../codec/http1-head.ts";
 import { HeadEdit } from "../codec/http1-write.ts";
+import { RepeatedText } from "../codec/repeated-text.ts";
 import type { Peer } from "../core/decide/admit.ts";
 import type { RequestView } from "../core/decide/find-route.ts";
 import { isPrivateName } from "../core/decide/private-name.ts";
@@ -384,6 +385,7 @@ class HeadView implements RequestView {
   /** What was asked for last. Routes mostly look at one header, and its value is wanted again for `decisions.ts`. */
   #name = "";
   #value: string | undefined;
+  readonly #text: RepeatedText = new RepeatedText();
   /** A property, because it is passed around without its object. */
   readonly header: (name: string) => string | undefined;
 
@@ -392,7 +394,7 @@ class HeadView implements RequestView {
     this.header = (name) => {
       if (name === this.#name) return this.#value;
       this.#name = name;
-      this.#value = isPrivateName(name) ? undefined : head.fields.get(name);
+      this.#value = isPrivateName(name) ? undefined : this.#read(name);
       return this.#value;
     };
   }
@@ -400,6 +402,15 @@ class HeadView implements RequestView {
   /** The head is another one now. */
   forget(): void {
     this.#name = "";
+  }
+
+  #read(name: string): string | undefined {
+    const { fields } = this.#head;
+    const at = fields.find(name, 0);
+    if (at < 0) return undefined;
+    if (fields.find(name, at + 1) >= 0) return fields.get(name);
+    const start = fields.spans[4 * at + 2] as number;
+    return this.#text.read(fields.bytes, start, fields.spans[4 * at + 3] as number);
   }
 
   get method(): string {

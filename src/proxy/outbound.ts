@@ -187,6 +187,7 @@ function failedOutbound(exchange: Exchange, failure: ForwardFailure): void {
   }
   noteNothing(exchange);
   exchange.dials++;
+  exchange.readyMs = exchange.shard.nowMs();
   exchange.lastFailure = failure;
   if (guard !== undefined) guard.pinned = undefined;
   if (exchange.dials < maxDials) sendToEndpoint(exchange, group);
@@ -293,11 +294,10 @@ function chooseBackend({ rule, choices }: LoadedRule, shard: Shard): LoadedChoic
 
 /** That of the client's session, or one that has not failed this request, or any when a new try finds no such. */
 function chooseEndpoint(exchange: Exchange, group: TargetGroup): Target | undefined {
-  const { shard, guard, breaker, tried, dials } = exchange;
+  const { shard, guard, breaker, tried, dials, readyMs } = exchange;
   if (guard?.pinned !== undefined) return guard.pinned;
-  const nowMs = shard.nowMs();
-  const target = group.pick(nowMs, shard.random, tried, breaker);
+  const target = group.pick(readyMs, shard.random, tried, breaker);
   if (target !== undefined || tried.length === 0 || dials > 0) return target;
   exchange.tried = [];
-  return group.pick(nowMs, shard.random, exchange.tried, breaker);
+  return group.pick(readyMs, shard.random, exchange.tried, breaker);
 }

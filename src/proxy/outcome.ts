@@ -15,45 +15,52 @@ export function grpcOutcome(exchange: Exchange, { isStream, grpcStatus }: Upstre
   return isStream && exchange.isGrpc ? "later" : "none";
 }
 
-/** A response has come, for the client or for nobody. */
-export function noteResponse(exchange: Exchange, head: ResponseHead, grpc: GrpcOutcome): void {
+/** A response has come, for the client or for nobody. Answers when. */
+export function noteResponse(exchange: Exchange, head: ResponseHead, grpc: GrpcOutcome): number {
   const { group, target, shard, trace } = exchange;
-  if (trace !== undefined) {
-    trace.responded(head.status, typeof grpc === "number" ? grpc : -1, shard.nowMs());
-  }
-  if (group === undefined || target === undefined) return;
   const nowMs = shard.nowMs();
+  if (trace !== undefined) {
+    trace.responded(head.status, typeof grpc === "number" ? grpc : -1, nowMs);
+  }
+  if (group === undefined || target === undefined) return nowMs;
   group.observe(target, nowMs - exchange.readyMs, nowMs);
-  if (exchange.breaker === undefined && group.tuning.penalty === undefined) return;
+  const isJudged = exchange.breaker !== undefined || group.tuning.penalty !== undefined;
   // The probe of a breaker cannot wait for the end of a stream.
-  if (grpc === "later" && !exchange.isProbe) return;
-  note(exchange, { status: head.status, grpc, retryAfter: pauseAsked(exchange, head) });
+  if (isJudged && (grpc !== "later" || exchange.isProbe)) {
+    note(exchange, { status: head.status, grpc, retryAfter: pauseAsked(exchange, head) });
+  }
+  return nowMs;
 }
 
 /** The head of a response goes to the client. */
-export function noteAnswered(exchange: Exchange, status: number, grpc: GrpcOutcome): void {
-  const nowMs = exchange.shard.nowMs();
+export function noteAnswered(
+  exchange: Exchange,
+  status: number,
+  grpc: GrpcOutcome,
+  nowMs: number,
+): void {
   exchange.decision.answered(status, nowMs);
   exchange.responseStarted = true;
   if (exchange.trace !== undefined && typeof grpc === "number") exchange.trace.ended(grpc);
-  if (grpc !== "later") countResponse(exchange, status, grpc);
+  if (grpc !== "later") countResponse(exchange, status, grpc, nowMs);
 }
 
 /** The response whose success was to show later has ended. Undefined: without having said. */
 export function noteLateStatus(exchange: Exchange, status: number, grpc: number | undefined): void {
   const known = grpc ?? grpcCode.unknown;
   if (exchange.trace !== undefined) exchange.trace.ended(known);
-  countResponse(exchange, status, known);
+  countResponse(exchange, status, known, exchange.shard.nowMs());
   if (exchange.breaker === undefined && exchange.group?.tuning.penalty === undefined) return;
   if (!exchange.isProbe) note(exchange, { status, grpc: known, retryAfter: undefined });
 }
 
 function countResponse(
-  { route, shard, startedMs }: Exchange,
+  { route, startedMs }: Exchange,
   status: number,
   grpc: number | "none",
+  nowMs: number,
 ): void {
-  route?.response(status, shard.nowMs() - startedMs, grpc === "none" ? undefined : grpc);
+  route?.response(status, nowMs - startedMs, grpc === "none" ? undefined : grpc);
 }
 
 /** An endpoint that was sent a request has not answered it: it closed the connection, or took longer than it may. */

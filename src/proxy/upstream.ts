@@ -316,7 +316,7 @@ export class Upstream implements WireOwner, Idle {
       return;
     }
     const grpc = grpcOutcome(exchange, this);
-    noteResponse(exchange, head, grpc);
+    const nowMs = noteResponse(exchange, head, grpc);
     this.#idleMs = keepAliveMs(head, shard.limits.poolIdleTimeoutMs);
     if (exchange.guard !== undefined && !exchange.answers.responded(exchange, head)) {
       this.#discard(exchange, bodyEnd, end);
@@ -330,7 +330,7 @@ export class Upstream implements WireOwner, Idle {
       this.#fail("bad-response", "the head of the response is too long");
       return;
     }
-    noteAnswered(exchange, head.status, grpc);
+    noteAnswered(exchange, head.status, grpc, nowMs);
     this.#isUncounted = grpc === "later";
     this.#phase = "body";
     const copied = Math.min(bodyEnd - after, shard.scratch.length - headEnd);
@@ -419,13 +419,13 @@ export class Upstream implements WireOwner, Idle {
       this.#fail("bad-response", "the endpoint switched protocols without being asked");
       return;
     }
-    noteResponse(exchange, this.head, "none");
+    const nowMs = noteResponse(exchange, this.head, "none");
     const headEnd = writeResponseHead(exchange, this);
     if (headEnd < 0) {
       this.#fail("bad-response", "the head of the response is too long");
       return;
     }
-    noteAnswered(exchange, this.head.status, "none");
+    noteAnswered(exchange, this.head.status, "none", nowMs);
     this.#shard.wheel.disarm(exchange.deadline);
     exchange.guard?.answered();
     exchange.guard?.end();

@@ -42,7 +42,7 @@ type LiteralIndex = {
 type Part = "host" | "path" | "method" | "header" | "query";
 
 /** Judging this many takes no longer than looking one up (benchmarks/core/find-route.ts). */
-const maxJudged = 4;
+export const maxJudged = 4;
 
 /** One thing that an entry cannot do without: one of these values. */
 type Need = {

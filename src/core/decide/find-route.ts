@@ -9,7 +9,7 @@ import {
   trimPrefix,
   type ValueEntry,
 } from "../table/http-route.ts";
-import { EntryIndexer, type EntryList, type ValueIndex } from "./entry-lookup.ts";
+import { EntryIndexer, type EntryList, maxJudged, type ValueIndex } from "./entry-lookup.ts";
 import { compilePattern, maxTestedLength, type Pattern } from "./pattern.ts";
 import { queryValue } from "./query.ts";
 
@@ -39,6 +39,8 @@ export type LoadedRoutes = {
   /** Lengths of the keys of `prefixes`, longest first. */
   readonly prefixLengths: readonly number[];
   readonly regexes: EntryList;
+  /** All entries in order, where they are so few that judging each takes no longer than looking any of them up. */
+  readonly few: readonly number[] | undefined;
 };
 
 /** `compile` is for callers that keep compiled patterns from one table to the next. */
@@ -74,6 +76,7 @@ export function loadHttpRoutes(
     prefixes,
     prefixLengths: [...lengths].sort((left, right) => right - left),
     regexes: indexer.list(ofKind("regex")),
+    few: places.length <= maxJudged ? places : undefined,
   };
 }
 
@@ -86,7 +89,8 @@ export const noRoute = -1;
  * not take what this one was made for; who only asks whether the result is negative refuses the request all the same.
  */
 export function findRoute(loaded: LoadedRoutes, request: RequestView): number {
-  const { exact, prefixes, prefixLengths, regexes } = loaded;
+  const { few, exact, prefixes, prefixLengths, regexes } = loaded;
+  if (few !== undefined) return firstOf(loaded, few, request, noRoute);
   const { path } = request;
   let found = noRoute;
   if (exact.size > 0) found = search(loaded, exact.get(path), request, found);
