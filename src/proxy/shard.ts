@@ -150,7 +150,8 @@ export class Shard {
   /** Sends a copy of `bytes[start, end)`. */
   sendCopy(wire: Wire, bytes: Buffer, start: number, end: number): boolean {
     let sent = true;
-    for (let at = start; at < end; ) {
+    let at = wire.sendNow === undefined ? start : wire.sendNow(bytes, start, end);
+    while (at < end) {
       const length = bytes.copy(this.scratch, 0, at, end);
       sent = this.sendScratch(wire, length) && sent;
       at += length;

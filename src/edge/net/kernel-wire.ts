@@ -82,22 +82,22 @@ export class KernelWire implements PlainWire {
   }
 
   send(bytes: Buffer, start: number, end: number): boolean {
-    if (this.#fd === -1 || this.#ends) return true;
-    let from = start;
-    if (this.#waiting.length === 0) {
-      const taken = this.#kernel.write(this.#fd, bytes, start, end);
-      if (taken === end - start) return true;
-      if (taken === -1) {
-        const code = this.#kernel.errorCode();
-        if (code !== "") {
-          this.#fail(code);
-          return true;
-        }
-      } else from += taken;
-    }
+    const from = this.sendNow(bytes, start, end);
+    if (from === end) return true;
     this.#waiting.push({ bytes, start: from, end });
     this.#watch();
     return false;
+  }
+
+  sendNow(bytes: Buffer, start: number, end: number): number {
+    if (this.#fd === -1 || this.#ends) return end;
+    if (this.#waiting.length > 0) return start;
+    const taken = this.#kernel.write(this.#fd, bytes, start, end);
+    if (taken !== -1) return start + taken;
+    const code = this.#kernel.errorCode();
+    if (code === "") return start;
+    this.#fail(code);
+    return end;
   }
 
   pause(): void {

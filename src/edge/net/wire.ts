@@ -44,6 +44,8 @@ export type Wire = {
    * sending until `onWritten`.
    */
   send(bytes: Buffer, start: number, end: number): boolean;
+  /** Sends what there is room for at once, and answers where that ends; the buffer stays the caller's. */
+  sendNow?(bytes: Buffer, start: number, end: number): number;
   /** Stops reading at another moment than `onBytes`. */
   pause(): void;
   /** Reads on after `onBytes` answered false, or after `pause()`. */
