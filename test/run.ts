@@ -129,10 +129,21 @@ const processTests = [
 /** Pods of network namespaces, on machines that have them. One after the other for the same reason. */
 const namespaceTests = "test/netns/**/*.test.ts";
 
-async function runAva(args: readonly string[], counts: Counts): Promise<number> {
+/** Where the kernel is not called, connections are Node's sockets: the data plane does the same over them. */
+const dataPlaneTests = "test/proxy/**/*.test.ts";
+
+async function runAva(
+  args: readonly string[],
+  counts: Counts,
+  sockets: "kernel" | "node" = "kernel",
+): Promise<number> {
   const child = spawn("ava", args, {
     stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, NODE_OPTIONS: "--disable-warning=ExperimentalWarning" },
+    env: {
+      ...process.env,
+      NODE_OPTIONS: "--disable-warning=ExperimentalWarning",
+      WEFT_TEST_SOCKETS: sockets,
+    },
   });
   const deadline = setTimeout(() => {
     process.stdout.write(
@@ -164,7 +175,9 @@ async function runTiers(
   const first = await runAva(["test/**/*.test.ts", ...others], counts);
   const serial = namespaces ? [...processTests, namespaceTests] : processTests;
   const second = await runAva(["--concurrency=1", "--serial", ...serial], counts);
-  return first === 0 ? second : first;
+  process.stdout.write("The data plane over Node's sockets\n");
+  const third = await runAva([dataPlaneTests], counts, "node");
+  return [first, second, third].find((code) => code !== 0) ?? 0;
 }
 
 const { namespaces } = prepare();

@@ -62,6 +62,16 @@ export class ReplacedEditions {
 /** Nobody was asked yet. Routes and authorizations answer with -1 and more, or with little less than that. */
 const unasked: number = -(2 ** 30);
 
+/** What is mostly the same from one request of a connection to the next. Slots share it, so that a decision is written to half as many places (`benchmarks/proxy/http1.ts`). */
+type Lasting = {
+  readonly origin: Origin;
+  readonly edition: Edition | undefined;
+  readonly code: ErrorCode | "";
+  readonly reason: string;
+  readonly method: string;
+  readonly authority: string;
+};
+
 /** What an exchange notes while it is decided about. */
 export class Draft {
   /** Place in the order of decisions; 0: it has none yet. */
@@ -75,6 +85,8 @@ export class Draft {
   answeredMs = 0;
   /** Of the body, as far as it is known. */
   responseBytes = 0;
+  /** As it was written for the last request of the connection. */
+  lasting: Lasting | undefined = undefined;
   /** Parallel to `edition.headerNames`. */
   readonly seen: (string | undefined)[] = [];
 
@@ -130,13 +142,8 @@ export class Decisions {
   readonly #capacity: number;
   readonly #times: Float64Array;
   readonly #wholes: Int32Array;
-  readonly #origins: (Origin | undefined)[];
-  readonly #editions: (Edition | undefined)[];
+  readonly #lasting: (Lasting | undefined)[];
   readonly #endpoints: (Endpoint | undefined)[];
-  readonly #codes: (ErrorCode | "" | undefined)[];
-  readonly #reasons: Values;
-  readonly #methods: Values;
-  readonly #authorities: Values;
   readonly #paths: Values;
   readonly #queries: Values;
   readonly #seen: (Values | undefined)[];
@@ -149,13 +156,8 @@ export class Decisions {
     this.#capacity = capacity;
     this.#times = new Float64Array(capacity * times);
     this.#wholes = new Int32Array(capacity * wholes);
-    this.#origins = empty();
-    this.#editions = empty();
+    this.#lasting = empty();
     this.#endpoints = empty();
-    this.#codes = empty();
-    this.#reasons = empty();
-    this.#methods = empty();
-    this.#authorities = empty();
     this.#paths = empty();
     this.#queries = empty();
     this.#seen = empty();
@@ -176,13 +178,8 @@ export class Decisions {
     if ((this.#times[slot * times] as number) > decision.sequence) return;
     this.#recordNumbers(exchange, slot);
     const { head, target, readable } = exchange;
-    put(this.#origins, slot, exchange.origin);
-    put(this.#editions, slot, decision.edition);
+    put(this.#lasting, slot, lastingOf(exchange));
     put(this.#endpoints, slot, target?.endpoint);
-    put(this.#codes, slot, decision.code);
-    put(this.#reasons, slot, decision.reason);
-    put(this.#methods, slot, readable ? head.method : "");
-    put(this.#authorities, slot, readable ? kept(head.authority) : "");
     put(this.#paths, slot, readable ? kept(head.path) : "");
     put(this.#queries, slot, readable ? kept(head.query) : "");
     const count = decision.edition?.headerNames?.length ?? 0;
@@ -230,14 +227,14 @@ export class Decisions {
   }
 
   #factsOf(slot: number, offsetMs: number): DecisionFacts {
-    const edition = this.#editions[slot];
-    const origin = this.#origins[slot];
-    if (origin === undefined) throw new Error(`Nothing was written to slot ${slot}`);
+    const lasting = this.#lasting[slot];
+    if (lasting === undefined) throw new Error(`Nothing was written to slot ${slot}`);
+    const { origin, edition, code, reason } = lasting;
     const time = (which: number): number => this.#times[slot * times + which] ?? 0;
     const whole = (which: number): number => this.#wholes[slot * wholes + which] ?? 0;
     const startedMs = time(Time.startedMs);
     const answeredMs = time(Time.answeredMs);
-    const request = this.#requestOf(slot);
+    const request = this.#requestOf(slot, lasting);
     const seen = (edition?.headerNames ?? []).map((_, at) => this.#seen[slot]?.[at]);
     return {
       id: this.#idText(time(Time.sequence)),
@@ -259,22 +256,40 @@ export class Decisions {
       endpoint: this.#endpoints[slot],
       tries: whole(Whole.tries),
       status: whole(Whole.status),
-      code: this.#codes[slot] ?? "",
-      reason: this.#reasons[slot] ?? "",
+      code,
+      reason,
     };
   }
 
-  #requestOf(slot: number): RequestView {
-    const names = this.#editions[slot]?.headerNames ?? [];
+  #requestOf(slot: number, { edition, method, authority }: Lasting): RequestView {
+    const names = edition?.headerNames ?? [];
     const headers = new Map(names.map((name, at) => [name, this.#seen[slot]?.[at]]));
     return {
-      method: this.#methods[slot] ?? "",
-      authority: this.#authorities[slot] ?? "",
+      method,
+      authority,
       path: this.#paths[slot] ?? "",
       query: this.#queries[slot] ?? "",
       header: (name) => headers.get(name),
     };
   }
+}
+
+function lastingOf({ decision, head, origin, readable }: Exchange): Lasting {
+  const { edition, code, reason, lasting } = decision;
+  const method = readable ? head.method : "";
+  const authority = readable ? kept(head.authority) : "";
+  if (
+    lasting !== undefined &&
+    lasting.edition === edition &&
+    lasting.code === code &&
+    lasting.reason === reason &&
+    lasting.method === method &&
+    lasting.authority === authority
+  ) {
+    return lasting;
+  }
+  decision.lasting = { origin, edition, code, reason, method, authority };
+  return decision.lasting;
 }
 
 /** A request often brings what the one before had brought, and comparing is cheaper than what the collector does for a write. */

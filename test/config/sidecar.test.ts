@@ -61,6 +61,7 @@ test("readSidecarConfig() needs few variables and has a default for every other"
     limits: defaultLimits,
     logLevel: "info",
     decisionHeader: "errors",
+    sockets: "kernel",
     accessLog: "off",
     tracing: undefined,
   });

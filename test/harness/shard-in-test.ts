@@ -30,13 +30,16 @@ export type ShardInTestOptions = {
   readonly rateLimits?: SharedArrayBuffer;
   /** In place of the machine's. */
   readonly clock?: ShardClock;
-  /** Who reads and writes; the kernel, if it is not said. */
+  /** Who reads and writes. */
   readonly sockets?: SocketLayer;
   /** Where connections are said to have been going, by whoever opened them. */
   readonly readOriginal?: ReadOriginalDestination;
 };
 
 const outboundListener: ListenerSettings = { kind: "outbound", host: "127.0.0.1", port: 0 };
+
+/** All tests of the data plane run over Node's sockets as well (`test/run.ts`). */
+const defaultSockets: SocketLayer = process.env["WEFT_TEST_SOCKETS"] === "node" ? "node" : "kernel";
 
 export class ShardInTest implements AsyncDisposable {
   readonly messages: ToMain[] = [];
@@ -46,7 +49,7 @@ export class ShardInTest implements AsyncDisposable {
 
   static async start(options: ShardInTestOptions = {}): Promise<ShardInTest> {
     const test = new ShardInTest();
-    const { readOriginal } = options;
+    const { readOriginal, sockets = defaultSockets } = options;
     const { listeners = [outboundListener], forwards = [], limits = {}, snapshots = [] } = options;
     test.#shard = await startShard(
       {
@@ -66,8 +69,7 @@ export class ShardInTest implements AsyncDisposable {
         decisionPrefix: "test",
         counters: test.counters,
         rateLimits: options.rateLimits ?? new SharedArrayBuffer(rateLimitBytes),
-        descriptors:
-          options.sockets === "node" ? undefined : new SharedArrayBuffer(descriptorBytes),
+        descriptors: sockets === "node" ? undefined : new SharedArrayBuffer(descriptorBytes),
         snapshots,
       },
       (message) => {

@@ -14,6 +14,9 @@ const open = 2;
 /** What the shard asks for on the command `discover`. */
 export const discovered = "backend-a.demo.svc.cluster.local:8080";
 
+/** A shard of this namespace says that it cannot use calls of the kernel. */
+export const unableNamespace = "without-ffi";
+
 const nothing = { requests: 0, tunnels: 0, opaque: 0 };
 
 export async function runShard(start: ShardStart): Promise<void> {
@@ -72,7 +75,7 @@ export async function runShard(start: ShardStart): Promise<void> {
   post({ kind: "series", series: { slot: open, metric: "tcp_open_connections", labels: gauge } });
   post({
     kind: "listening",
-    sockets: "kernel",
+    sockets: settings.namespace === unableNamespace ? "node" : "kernel",
     listeners: settings.listeners.map(({ host, port: bound }) => ({
       side: "inbound",
       host,

@@ -11,7 +11,7 @@ import { systemSurroundings } from "../../src/sidecar/surroundings.ts";
 import { Workers } from "../../src/sidecar/workers.ts";
 import type { InboundSnapshot } from "../../src/thread/messages.ts";
 import { recordingLog } from "./recording-log.ts";
-import { discovered } from "./shard.ts";
+import { discovered, unableNamespace } from "./shard.ts";
 
 test("Workers starts a shard whose thread threw again within a second, and leaves the others alone", async (t) => {
   await using pool = await startPool({ count: 2 });
@@ -173,6 +173,13 @@ test("Workers gives up when the threads that were started in advance have died, 
   t.true(pool.log.text().includes("no-such-shard"));
 });
 
+test("Workers tells once that calls of the kernel are not to be had", async (t) => {
+  await using able = await startPool({ count: 2 });
+  t.false(able.log.text().includes("kernel_sockets_unavailable"));
+  await using unable = await startPool({ count: 2, namespace: unableNamespace });
+  t.is(unable.log.text().split("kernel_sockets_unavailable").length, 2);
+});
+
 function entryOf(module: string): ShardEntry {
   return { module: new URL(module, import.meta.url).href, name: "runShard" };
 }
@@ -182,6 +189,7 @@ type PoolOptions = {
   readonly count: number;
   readonly module?: string;
   readonly wait?: boolean;
+  readonly namespace?: string;
   readonly onDiscover?: (target: string) => void;
 };
 
@@ -204,7 +212,7 @@ async function startPool({
       listeners: [{ kind: "inbound-port", ...address }],
       forwards: [],
       clusterDomain: "cluster.local",
-      namespace: "demo",
+      namespace: more.namespace ?? "demo",
       workers: 1,
       limits: defaultLimits,
       decisionHeader: "errors",

@@ -66,6 +66,7 @@ function dialPlain(options: DialOptions, sockets: KernelSockets): Dialing {
   const { target, pool, firstBuffer, onOpen, onFailure } = options;
   const { host, port } = target;
   const socket = connect({ host, port, noDelay: true, allowHalfOpen: true }).pause();
+  let opened: Wire | undefined;
   const fail = (code: string): void => {
     socket.destroy();
     onFailure(failureOf(code, target));
@@ -75,11 +76,16 @@ function dialPlain(options: DialOptions, sockets: KernelSockets): Dialing {
   socket.once("connect", () => {
     socket.setKeepAlive(true, keepAliveDelayMs);
     const wire = sockets.adopt(socket, { firstBuffer, pool });
-    if (typeof wire === "string") fail(wire);
-    else onOpen(wire);
+    if (typeof wire === "string") {
+      fail(wire);
+      return;
+    }
+    opened = wire;
+    onOpen(wire);
   });
   return {
     cancel: () => {
+      opened?.destroy();
       socket
         .removeAllListeners("connect")
         .off("error", onError)

@@ -55,6 +55,7 @@ export class KernelSockets implements WireHome {
   readonly #stopWaking: () => void;
   readonly #turn = (): void => this.#serve();
   #next: NodeJS.Immediate | undefined;
+  #isClosed = false;
 
   constructor({ kernel, epoll, descriptors, stopWaking }: KernelSocketsOptions) {
     this.kernel = kernel;
@@ -69,6 +70,7 @@ export class KernelSockets implements WireHome {
   adopt(socket: Socket, options: AdoptOptions): KernelWire | string {
     const { _handle: handle } = socket as unknown as Handled;
     if (handle === null) return "ENOTCONN";
+    if (this.#isClosed) return "ECANCELED";
     const fd = this.kernel.duplicate(handle.fd);
     if (fd === -1) return this.kernel.errorCode();
     if (!this.#descriptors.add(fd)) {
@@ -107,6 +109,8 @@ export class KernelSockets implements WireHome {
 
   /** Closes what is left. */
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     for (const wire of this.#wires) wire?.destroy();
     clearImmediate(this.#next);
     this.#stopWaking();
@@ -136,8 +140,8 @@ export function openKernelSockets(descriptors: Descriptors): KernelSockets | und
     const ffi = process.getBuiltinModule("node:ffi");
     const kernel = new Kernel(ffi);
     const epoll = kernel.openEpoll();
-    if (epoll === -1 || !descriptors.add(epoll)) return undefined;
-    const stopWaking = wakeLoopOn(ffi, epoll);
+    if (epoll === -1) return undefined;
+    const stopWaking = descriptors.add(epoll) ? wakeLoopOn(ffi, epoll) : undefined;
     if (stopWaking !== undefined) {
       return new KernelSockets({ kernel, epoll, descriptors, stopWaking });
     }
@@ -145,6 +149,7 @@ export function openKernelSockets(descriptors: Descriptors): KernelSockets | und
     kernel.close(epoll);
     return undefined;
   } catch {
+    // A function or a type that this Node.js does not have: it has not got as far as to open anything.
     return undefined;
   }
 }

@@ -134,6 +134,8 @@ export class KernelWire implements PlainWire {
 
   release(unread: Buffer): Socket {
     const fd = this.#fd;
+    // It was closed since it was decided to give it away.
+    if (fd === -1) return new Socket().destroy();
     this.#home.watch(this, watchOperations.remove, 0);
     this.#leave();
     const socket = new Socket({ fd, allowHalfOpen: true });

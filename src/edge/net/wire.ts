@@ -11,7 +11,7 @@ import type { Socket } from "node:net";
 export type WireOwner = {
   /** Where the next bytes are to be read to. Asked before each read; Node.js asks one read ahead, so the answer of now is used for the read after. */
   readBuffer(): Buffer;
-  /** `length` bytes are at the start of `bytes`. False stops reading until `resume()`. */
+  /** `length` bytes are at the start of `bytes`. False stops reading until `resume()`; what TLS has decrypted by then still comes, 64 KiB at most. */
   onBytes(bytes: Buffer, length: number): boolean;
   /** Everything that `send` answered false for has left. */
   onWritten(): void;
