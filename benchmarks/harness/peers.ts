@@ -78,11 +78,14 @@ http {
   return stage.serve("nginx", port, () => stage.spawn("nginx", ["-c", file, "-e", "/dev/null"]));
 }
 
-const relayFile = fileURLToPath(new URL("node-relay.ts", import.meta.url));
-
-/** Node.js with nothing around it. */
-export async function startNodeRelay(stage: Stage, originPort: number): Promise<Contender> {
+/** What Node.js costs with nothing around it: its own sockets, or ours. */
+export async function startRelay(
+  stage: Stage,
+  name: "node-relay" | "kernel-relay",
+  originPort: number,
+): Promise<Contender> {
   const port = await freePort();
-  const args = ["--no-warnings", relayFile, String(port), String(originPort)];
-  return stage.serve("node-relay", port, () => stage.spawn(process.execPath, args));
+  const file = fileURLToPath(new URL(`${name}.ts`, import.meta.url));
+  const args = ["--no-warnings", file, String(port), String(originPort)];
+  return stage.serve(name, port, () => stage.spawn(process.execPath, args));
 }

@@ -2,7 +2,7 @@
 import type { Benchmark, Settings } from "../harness/benchmark.ts";
 import { runScenarios } from "../harness/http-rounds.ts";
 import { startOrigin } from "../harness/origin.ts";
-import { routeRules, startHaproxy, startNginx, startNodeRelay } from "../harness/peers.ts";
+import { routeRules, startHaproxy, startNginx, startRelay } from "../harness/peers.ts";
 import type { ScenarioResult, Target } from "../harness/rounds.ts";
 import { type Contender, Stage } from "../harness/stage.ts";
 import { startRoutedPlane, startWeft } from "../harness/weft.ts";
@@ -61,7 +61,8 @@ async function run(settings: Settings): Promise<readonly ScenarioResult[]> {
     await startHaproxy(stage, { name: "haproxy", mode: "http", rules: routeRules, server }),
     await startHaproxy(stage, { name: "haproxy-tcp", mode: "tcp", server }),
     await startNginx(stage, origin.port),
-    await startNodeRelay(stage, origin.port),
+    await startRelay(stage, "node-relay", origin.port),
+    await startRelay(stage, "kernel-relay", origin.port),
     { ...origin, name: "direct" },
   ];
   return await runScenarios(stage, settings, contenders, scenarios);

@@ -52,7 +52,7 @@ export class Relay {
   /** Bytes that were read from the client, or from the server, before the relay was there. */
   feed(from: "client" | "server", bytes: Buffer): void {
     const side = from === "client" ? this.#client : this.#server;
-    if (bytes.length > 0 && !side.carry(bytes)) side.wire.pause();
+    if (bytes.length > 0 && !side.carry(bytes, bytes.length)) side.wire.pause();
   }
 
   /** The client's first bytes, which may still become HTTP. */
@@ -161,18 +161,18 @@ class Side implements WireOwner {
     // The last part of a bulk transfer is short, and what follows it is silence more often than not.
     this.#isBulk = bytes === headBuffer ? length === bytes.length : 2 * length >= bytes.length;
     // The shared buffer is never lent, so what it holds is copied.
-    if (bytes === headBuffer) return this.carry(bytes.subarray(0, length));
+    if (bytes === headBuffer) return this.carry(bytes, length);
     const to = this.#other?.wire;
     if (to === undefined || to.send(bytes, 0, length)) return true;
     if (bytes === this.#buffer) this.#buffer = undefined;
     return this.#stop();
   }
 
-  /** Sends a copy of the bytes on. False: no more until the other side has taken it. */
-  carry(bytes: Buffer): boolean {
+  /** Sends a copy of the first bytes on. False: no more until the other side has taken it. */
+  carry(bytes: Buffer, length: number): boolean {
     const to = this.#other?.wire;
     if (to === undefined) return true;
-    return this.#shard.sendCopy(to, bytes, 0, bytes.length) || this.#stop();
+    return this.#shard.sendCopy(to, bytes, 0, length) || this.#stop();
   }
 
   onWritten(): void {

@@ -31,6 +31,9 @@ const ends: Buffer = Buffer.from(new Int32Array([0, 0]).buffer);
 
 const uint32Range = 2 ** 32;
 
+/** Buffers of this size are shared or pooled, and come again. */
+const minKeptBytes: number = 16 * 1024;
+
 const signatures = {
   fcntl: { arguments: ["i32", "i32", "i32"], return: "i32" },
   close: { arguments: ["i32"], return: "i32" },
@@ -53,6 +56,8 @@ export class Kernel {
   readonly #ffi: Ffi;
   readonly #calls: ReturnType<typeof openCalls>;
   readonly #errno: Int32Array;
+  readonly #read: Transfer;
+  readonly #write: Transfer;
   /** One address, as two words and as a whole. */
   readonly #words: Uint32Array = new Uint32Array(new ArrayBuffer(8));
   readonly #whole: BigUint64Array = new BigUint64Array(this.#words.buffer);
@@ -64,6 +69,9 @@ export class Kernel {
   constructor(ffi: Ffi) {
     this.#ffi = ffi;
     this.#calls = openCalls(ffi);
+    const { read, write } = this.#calls;
+    this.#read = (fd, pointer, length) => read(fd, pointer, length);
+    this.#write = (fd, pointer, length) => write(fd, pointer, length);
     // Of this thread, and in one place for as long as it lives.
     const place = this.#calls.__errno_location();
     this.#errno = new Int32Array(ffi.toArrayBuffer(place, 4, false));
@@ -73,13 +81,14 @@ export class Kernel {
 
   /** How many bytes have come, to the start of `bytes`. 0: the other end has ended. -1: see `errorCode`. */
   read(fd: number, bytes: Buffer): number {
-    return this.#calls.read(fd, this.#placeOf(bytes).pointer, bytes.length);
+    return transfer(this.#read, fd, this.#placeOf(bytes).pointer, bytes.length);
   }
 
   /** How many bytes the kernel has taken. -1: see `errorCode`. */
   write(fd: number, bytes: Buffer, start: number, end: number): number {
     const { pointer, address } = this.#placeOf(bytes);
-    return this.#calls.write(
+    return transfer(
+      this.#write,
       fd,
       start === 0 ? pointer : this.#pointerAt(address + start),
       end - start,
@@ -152,7 +161,8 @@ export class Kernel {
     if (known !== undefined) return known;
     const pointer = this.#ffi.getRawPointer(bytes);
     const placed = { bytes, pointer, address: Number(pointer) };
-    this.#placed.set(bytes, placed);
+    // Others are made for one message, and remembering them costs more than asking.
+    if (bytes.length >= minKeptBytes) this.#placed.set(bytes, placed);
     return placed;
   }
 }
@@ -162,6 +172,16 @@ export function closeDescriptors(all: readonly number[]): void {
   if (all.length === 0) return;
   const { close } = openCalls(process.getBuiltinModule("node:ffi"));
   for (const fd of all) close(fd);
+}
+
+type Transfer = (fd: number, pointer: bigint, length: number) => number;
+
+/**
+ * Keeps `call` apart from whoever wants it: what is called here is several functions, so V8 compiles each of them by itself and never as a part of its caller. Only there it always
+ * reaches the compiled call of `node:ffi`. As a part of a long caller it often did not, and a read or a write then cost 2 µs more (`benchmarks/proxy/opaque.ts`).
+ */
+function transfer(call: Transfer, fd: number, pointer: bigint, length: number): number {
+  return call(fd, pointer, length);
 }
 
 function openCalls(ffi: Ffi) {
