@@ -132,14 +132,15 @@ export class KernelSockets implements WireHome {
     // An immediate that keeps no loop alive runs in each turn, whatever the turn is for.
     this.#next = setImmediate(this.#turn).unref();
     for (let round = 0; round < roundsPerTurn; round++) {
-      const count = this.kernel.ready(this.#epoll, this.#eventsPointer, eventsPerRound);
-      this.#tell(count);
-      if (count < crowd || this.#isClosed) return;
+      if (!this.#serveRound()) return;
     }
   }
 
-  #tell(count: number): void {
+  /** False: there will hardly be others yet. */
+  #serveRound(): boolean {
+    if (this.#isClosed) return false;
     const events = this.#events;
+    const count = this.kernel.ready(this.#epoll, this.#eventsPointer, eventsPerRound);
     for (let index = 0; index < count; index++) {
       const at = index * eventWords;
       const slot = events[at + dataAt] ?? 0;
@@ -147,6 +148,7 @@ export class KernelSockets implements WireHome {
       if ((this.#generations[slot] ?? 0) !== generation) continue;
       this.#wires[slot]?.happened(events[at] ?? 0);
     }
+    return count >= crowd;
   }
 }
 
