@@ -16,60 +16,71 @@ export function scanFields(fields: Fields, bytes: Buffer, limit: number): number
   let at = fields.at;
   let slot = 4 * fields.count;
   let step = fields.step;
+  let guessed = 0;
   while (at < limit) {
-    switch (step) {
-      case Step.line:
-        if (bytes[at] === Byte.cr) {
-          fields.blank = at++;
-          step = Step.lastLf;
-          break;
-        }
-        if (slot === spans.length) {
-          if (fields.count === maxFields) return -Refusal.manyFields;
-          fields.makeRoom();
-          spans = fields.spans;
-        }
-        spans[slot] = at;
-        step = Step.name;
-        break;
-      case Step.name:
-        while (at < limit && tokenLower[bytes[at] as number] !== 0) at++;
-        if (at === limit) break;
-        if (bytes[at] !== Byte.colon || at === spans[slot])
-          return -wrongName(bytes, at, spans[slot]);
-        spans[slot + 1] = at;
-        fields.known[fields.count] = knownTable.find(bytes, spans[slot] as number, at);
-        at++;
+    if (step === Step.line) {
+      if (bytes[at] === Byte.cr) {
+        fields.blank = at++;
+        step = Step.lastLf;
+        continue;
+      }
+      if (slot === spans.length) {
+        if (fields.count === maxFields) return -Refusal.manyFields;
+        fields.makeRoom();
+        spans = fields.spans;
+      }
+      spans[slot] = at;
+      step = Step.name;
+      guessed = guessedEnd(fields, bytes, at, limit);
+      if (guessed !== 0) {
+        spans[slot + 1] = guessed;
+        at = guessed + 1;
         step = Step.gap;
-        break;
-      case Step.gap:
-        while (at < limit && isBlank(bytes[at])) at++;
-        if (at === limit) break;
-        spans[slot + 2] = at;
-        step = Step.value;
-        break;
-      case Step.value:
-        while (at < limit && valueByte[bytes[at] as number] !== 0) at++;
-        if (at === limit) break;
-        if (bytes[at] !== Byte.cr) return -wrongByte(bytes[at], Refusal.badValue);
-        spans[slot + 3] = trimEnd(bytes, spans[slot + 2] as number, at);
-        at++;
-        step = Step.lf;
-        break;
-      case Step.lf:
-        if (bytes[at] !== Byte.lf) return -Refusal.bareCr;
-        at++;
-        slot += 4;
-        fields.count++;
-        step = Step.line;
-        break;
-      default:
-        return bytes[at] === Byte.lf ? at + 1 : -Refusal.bareCr;
+      }
     }
+    if (step === Step.name) {
+      while (at < limit && tokenLower[bytes[at] as number] !== 0) at++;
+      if (at === limit) break;
+      if (bytes[at] !== Byte.colon || at === spans[slot]) return -wrongName(bytes, at, spans[slot]);
+      spans[slot + 1] = at;
+      fields.known[fields.count] = knownTable.find(bytes, spans[slot] as number, at);
+      at++;
+      step = Step.gap;
+    }
+    if (step === Step.gap) {
+      while (at < limit && isBlank(bytes[at])) at++;
+      if (at === limit) break;
+      spans[slot + 2] = at;
+      step = Step.value;
+    }
+    if (step === Step.value) {
+      while (at < limit && valueByte[bytes[at] as number] !== 0) at++;
+      if (at === limit) break;
+      if (bytes[at] !== Byte.cr) return -wrongByte(bytes[at], Refusal.badValue);
+      spans[slot + 3] = trimEnd(bytes, spans[slot + 2] as number, at);
+      at++;
+      step = Step.lf;
+      if (at === limit) break;
+    }
+    if (bytes[at] !== Byte.lf) return -Refusal.bareCr;
+    at++;
+    if (step === Step.lastLf) return at;
+    slot += 4;
+    fields.count++;
+    step = Step.line;
   }
   fields.at = at;
   fields.step = step;
   return 0;
+}
+
+/** Where the name ends if it is the one that the head before had in this place, as on most connections; 0 if not. */
+function guessedEnd(fields: Fields, bytes: Buffer, at: number, limit: number): number {
+  const id = fields.known[fields.count] as number;
+  if (id === 0) return 0;
+  const end = at + knownTable.lengthOf(id);
+  if (end >= limit || bytes[end] !== Byte.colon) return 0;
+  return knownTable.is(id, bytes, at) ? end : 0;
 }
 
 function isBlank(byte: number | undefined): boolean {

@@ -28,7 +28,8 @@ export class HeadEdit {
   readonly values: string[] = [];
   /** 1 for each field (by position) that is left out. */
   #dropped: Uint8Array = noFields;
-  #anyDropped = false;
+  /** No mark is set from here on. */
+  #marksEnd = 0;
   /** Names whose fields are all left out. */
   readonly #removed: string[] = [];
   #removedCount = 0;
@@ -36,8 +37,7 @@ export class HeadEdit {
   reset(): void {
     this.count = 0;
     this.#removedCount = 0;
-    if (this.#anyDropped) this.#dropped.fill(0);
-    this.#anyDropped = false;
+    this.#unmark();
   }
 
   /** Becomes what `other` is, so that edits can be taken back to where they were. */
@@ -51,19 +51,15 @@ export class HeadEdit {
     for (let at = 0; at < other.#removedCount; at++) {
       this.#removed[at] = other.#removed[at] as string;
     }
-    if (this.#anyDropped) this.#dropped.fill(0);
-    if (other.#anyDropped) {
-      if (this.#dropped.length < other.#dropped.length) this.#makeRoom(other.#dropped.length - 1);
-      this.#dropped.set(other.#dropped);
-    }
-    this.#anyDropped = other.#anyDropped;
+    this.#unmark();
+    for (let i = 0; i < other.#marksEnd; i++) if (other.isDropped(i)) this.dropField(i);
   }
 
   /** Leaves out one field of the head. */
   dropField(i: number): void {
     if (i >= this.#dropped.length) this.#makeRoom(i);
     this.#dropped[i] = 1;
-    this.#anyDropped = true;
+    if (i >= this.#marksEnd) this.#marksEnd = i + 1;
   }
 
   /** Leaves out every field of a name (in lower case), and the lines that were added with it. */
@@ -106,6 +102,12 @@ export class HeadEdit {
     }
   }
 
+  /** One by one: they are few, and `fill` leaves compiled code (`benchmarks/proxy/http1.ts`). */
+  #unmark(): void {
+    for (let i = 0; i < this.#marksEnd; i++) this.#dropped[i] = 0;
+    this.#marksEnd = 0;
+  }
+
   #makeRoom(i: number): void {
     const before = this.#dropped;
     this.#dropped = new Uint8Array(Math.max(firstMarks, 2 * before.length, i + 1));
@@ -118,7 +120,7 @@ export class HeadEdit {
 
   /** Whether any field is left out; without one the whole head can be copied at once. */
   get drops(): boolean {
-    return this.#anyDropped;
+    return this.#marksEnd > 0;
   }
 }
 

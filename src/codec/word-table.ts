@@ -48,6 +48,15 @@ export class WordTable {
     return 0;
   }
 
+  lengthOf(id: number): number {
+    return (this.#offsets[id] as number) - (this.#offsets[id - 1] as number);
+  }
+
+  /** Whether word `id` begins at `start`. There are as many bytes. */
+  is(id: number, bytes: Uint8Array, start: number): boolean {
+    return this.#same(bytes, start, this.#offsets[id - 1] as number, this.lengthOf(id));
+  }
+
   #same(bytes: Uint8Array, start: number, from: number, length: number): boolean {
     const fold = this.#fold;
     const letters = this.#letters;

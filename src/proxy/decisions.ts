@@ -136,6 +136,9 @@ const times = 3;
 
 type Values = (string | undefined)[];
 
+/** Header values that lie side by side like all else. Routes rarely look at more; an array for each decision was a cache miss for each (`benchmarks/proxy/http1.ts`). */
+const seenBeside = 2;
+
 /** One array for each kind of thing: decisions that follow each other lie side by side, and are in the processor's cache already. */
 export class Decisions {
   readonly #prefix: string;
@@ -146,12 +149,15 @@ export class Decisions {
   readonly #endpoints: (Endpoint | undefined)[];
   readonly #paths: Values;
   readonly #queries: Values;
-  readonly #seen: (Values | undefined)[];
+  readonly #seen: Values;
+  /** What has no place in `#seen`. */
+  readonly #seenBeyond: (Values | undefined)[];
   #newest = 0;
 
   /** `prefix` tells the decisions of this worker from those of all others. */
   constructor(prefix: string, capacity: number = decisionCapacity) {
-    const empty = <T>(): (T | undefined)[] => new Array<T | undefined>(capacity).fill(undefined);
+    const empty = <T>(size = capacity): (T | undefined)[] =>
+      new Array<T | undefined>(size).fill(undefined);
     this.#prefix = prefix;
     this.#capacity = capacity;
     this.#times = new Float64Array(capacity * times);
@@ -160,7 +166,8 @@ export class Decisions {
     this.#endpoints = empty();
     this.#paths = empty();
     this.#queries = empty();
-    this.#seen = empty();
+    this.#seen = empty(capacity * seenBeside);
+    this.#seenBeyond = empty();
   }
 
   /** The id of a request that is still under way; it has its slot from now on. */
@@ -218,12 +225,17 @@ export class Decisions {
   }
 
   #recordSeen(seen: Values, count: number, slot: number): void {
-    const values = this.#seen[slot] ?? [];
-    this.#seen[slot] = values;
-    for (let at = 0; at < count; at++) {
-      const value = seen[at];
-      values[at] = value === undefined ? undefined : kept(value);
-    }
+    const beside = Math.min(count, seenBeside);
+    for (let at = 0; at < beside; at++) put(this.#seen, slot * seenBeside + at, keptOf(seen[at]));
+    if (count <= seenBeside) return;
+    const beyond = this.#seenBeyond[slot] ?? [];
+    this.#seenBeyond[slot] = beyond;
+    for (let at = seenBeside; at < count; at++) beyond[at - seenBeside] = keptOf(seen[at]);
+  }
+
+  #seenAt(slot: number, at: number): string | undefined {
+    if (at < seenBeside) return this.#seen[slot * seenBeside + at];
+    return this.#seenBeyond[slot]?.[at - seenBeside];
   }
 
   #factsOf(slot: number, offsetMs: number): DecisionFacts {
@@ -235,7 +247,7 @@ export class Decisions {
     const startedMs = time(Time.startedMs);
     const answeredMs = time(Time.answeredMs);
     const request = this.#requestOf(slot, lasting);
-    const seen = (edition?.headerNames ?? []).map((_, at) => this.#seen[slot]?.[at]);
+    const seen = (edition?.headerNames ?? []).map((_, at) => this.#seenAt(slot, at));
     return {
       id: this.#idText(time(Time.sequence)),
       startedAtMs: Math.round(startedMs + offsetMs),
@@ -263,7 +275,7 @@ export class Decisions {
 
   #requestOf(slot: number, { edition, method, authority }: Lasting): RequestView {
     const names = edition?.headerNames ?? [];
-    const headers = new Map(names.map((name, at) => [name, this.#seen[slot]?.[at]]));
+    const headers = new Map(names.map((name, at) => [name, this.#seenAt(slot, at)]));
     return {
       method,
       authority,
@@ -309,6 +321,10 @@ function asked(answer: number): number | undefined {
 
 function isShort(text: string | undefined): boolean {
   return text === undefined || text.length <= maxKeptText;
+}
+
+function keptOf(value: string | undefined): string | undefined {
+  return value === undefined ? undefined : kept(value);
 }
 
 /** A copy of the beginning: a slice would keep the whole text alive. */

@@ -35,15 +35,15 @@ const uint32Range = 2 ** 32;
 const minKeptBytes: number = 16 * 1024;
 
 const signatures = {
-  fcntl: { arguments: ["i32", "i32", "i32"], return: "i32" },
-  close: { arguments: ["i32"], return: "i32" },
-  read: { arguments: ["i32", "pointer", "i32"], return: "i32" },
-  write: { arguments: ["i32", "pointer", "i32"], return: "i32" },
-  shutdown: { arguments: ["i32", "i32"], return: "i32" },
-  setsockopt: { arguments: ["i32", "i32", "i32", "buffer", "u32"], return: "i32" },
-  epoll_create1: { arguments: ["i32"], return: "i32" },
-  epoll_ctl: { arguments: ["i32", "i32", "i32", "buffer"], return: "i32" },
-  epoll_wait: { arguments: ["i32", "pointer", "i32", "i32"], return: "i32" },
+  fcntl: { arguments: ["int32", "int32", "int32"], return: "int32" },
+  close: { arguments: ["int32"], return: "int32" },
+  read: { arguments: ["int32", "pointer", "int32"], return: "int32" },
+  write: { arguments: ["int32", "pointer", "int32"], return: "int32" },
+  shutdown: { arguments: ["int32", "int32"], return: "int32" },
+  setsockopt: { arguments: ["int32", "int32", "int32", "buffer", "uint32"], return: "int32" },
+  epoll_create1: { arguments: ["int32"], return: "int32" },
+  epoll_ctl: { arguments: ["int32", "int32", "int32", "buffer"], return: "int32" },
+  epoll_wait: { arguments: ["int32", "pointer", "int32", "int32"], return: "int32" },
   __errno_location: { arguments: [], return: "pointer" },
 } as const;
 
