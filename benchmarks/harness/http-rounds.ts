@@ -7,7 +7,7 @@ import {
   type ScenarioResult,
   scenarioResult,
   type Target,
-  takeTurns,
+  takePasses,
 } from "./rounds.ts";
 import type { Contender, Stage } from "./stage.ts";
 import { quantile } from "./statistics.ts";
@@ -45,7 +45,7 @@ export type HttpScenario = {
   readonly targets: readonly Target[];
 };
 
-/** All contenders through each scenario that is wanted, turn by turn. */
+/** All contenders through each scenario that is wanted, turn by turn. What a request costs is measured there and back. */
 export async function runScenarios(
   stage: Stage,
   settings: Settings,
@@ -58,7 +58,9 @@ export async function runScenarios(
     if (!wants(settings, name)) continue;
     const request = routedRequest(path, bodyBytes);
     const turn = { stage, paced, request, seconds: settings.seconds };
-    const taken = await takeTurns(contenders, settings.rounds, (one) => measureHttp(turn, one));
+    const cost = (one: Contender): Promise<Sample> => measureCost(turn, one);
+    const time = (one: Contender): Promise<Sample> => measureTime(turn, one);
+    const taken = await takePasses(contenders, settings.rounds, [cost, cost, time]);
     results.push(scenarioResult(name, taken, targets));
   }
   return results;

@@ -1,6 +1,6 @@
 /**
  * Contenders take turns, round by round, in an order that changes, so that a busy moment of the machine hits all of them and a drift favours nobody. What counts
- * is the ratio within a round.
+ * is the ratio within a round. A round may have several passes: what is compared most closely goes there and back, so that a drift within the round cancels out.
  */
 import { median, type Summary, summarize } from "./statistics.ts";
 
@@ -9,25 +9,54 @@ export type Sample = Readonly<Record<string, number>>;
 
 export type Taken = ReadonlyMap<string, readonly Sample[]>;
 
+type Measure<C> = (contender: C) => Promise<Sample>;
+
 export async function takeTurns<C extends { readonly name: string }>(
   contenders: readonly C[],
   rounds: number,
-  measure: (contender: C) => Promise<Sample>,
+  measure: Measure<C>,
+  warmUps: number = 2,
+): Promise<Taken> {
+  return takePasses(contenders, rounds, [measure], warmUps);
+}
+
+/** Each pass is through all contenders, the other way round than the one before. What two passes measure counts as its mean. */
+export async function takePasses<C extends { readonly name: string }>(
+  contenders: readonly C[],
+  rounds: number,
+  passes: readonly Measure<C>[],
   warmUps: number = 2,
 ): Promise<Taken> {
   const taken = new Map(contenders.map(({ name }) => [name, [] as Sample[]]));
   // The first turns warm up code, connections and caches.
   for (let turn = 0; turn < warmUps; turn++) {
-    for (const contender of contenders) await measure(contender);
+    for (const measure of new Set(passes)) {
+      for (const contender of contenders) await measure(contender);
+    }
   }
   for (let round = 0; round < rounds; round++) {
     const at = Math.floor(round / 2) % contenders.length;
     const rotated = [...contenders.slice(at), ...contenders.slice(0, at)];
-    for (const contender of round % 2 === 0 ? rotated : rotated.toReversed()) {
-      taken.get(contender.name)?.push(await measure(contender));
+    let order = round % 2 === 0 ? rotated : rotated.toReversed();
+    const samples = new Map(contenders.map(({ name }) => [name, [] as Sample[]]));
+    for (const measure of passes) {
+      for (const contender of order) samples.get(contender.name)?.push(await measure(contender));
+      order = order.toReversed();
     }
+    for (const [name, all] of samples) taken.get(name)?.push(meanOf(all));
   }
   return taken;
+}
+
+/** Of each metric, over the samples that have it. */
+function meanOf(samples: readonly Sample[]): Sample {
+  const metrics = new Set(samples.flatMap((sample) => Object.keys(sample)));
+  return Object.fromEntries(
+    Array.from(metrics, (metric) => {
+      const values = samples.flatMap((sample) => sample[metric] ?? []);
+      return [metric, values.reduce((sum, value) => sum + value, 0) / values.length];
+    }),
+  );
 }
 
 /** A goal of the project as a ratio in one run, or as a bound where nobody else has a number to compare with. */

@@ -87,6 +87,35 @@ test("Decisions tells which rule took a request, what it beat, and where it was 
   t.true((report.answeredAfterMs ?? -1) >= 0);
 });
 
+test("Decisions keeps the value of each header that routes look at, of every request", async (t) => {
+  await using origin = await EchoOrigin.start("a");
+  const names = ["x-one", "x-two", "x-three", "x-four"];
+  const backends = to(backend("a"));
+  const table = routed(
+    ...names.map((name) => rule({ matches: [withHeader(name, "yes")], backends })),
+    rule({ backends }),
+  );
+  await using shard = await ShardInTest.start({
+    snapshots: [endpointSnapshot("a", endpoint(origin.port)), outboundSnapshot(table)],
+  });
+  using client = await RawClient.open(shard.port());
+  for (const name of names) {
+    const fields = names.map((one) => `${one}: ${one === name ? "yes" : "no"}\r\n`);
+    const head = `GET / HTTP/1.1\r\nHost: web\r\n${fields.join("")}\r\n`;
+    t.is((await client.send(head).response()).status, 200);
+  }
+  for (const at of names.keys()) {
+    const { route, notes } = await reportOf(shard, at + 1);
+    t.true(route?.text.startsWith(`HTTPRoute demo/web rule ${at} match 0`), route?.text);
+    const matching = route?.considered.filter((text) => text.endsWith(": matches"));
+    const rules = [at, names.length].map(
+      (one) => `HTTPRoute demo/web rule ${one} match 0: matches`,
+    );
+    t.deepEqual(matching, rules);
+    t.deepEqual(notes, []);
+  }
+});
+
 test("rescue() names the decision in the header of its answer, and Decisions tells the reason", async (t) => {
   const filters: readonly Filter[] = [failAlways(503, "closed for today")];
   await using shard = await ShardInTest.start({

@@ -6,7 +6,6 @@
  * kind; `node:ffi`, which calls the C library, is experimental. Where it is missing, connections end as Node.js ends them.
  */
 import { isBuiltin } from "node:module";
-import type { Socket } from "node:net";
 
 /** asm-generic/socket.h. */
 const solSocket = 1;
@@ -22,15 +21,10 @@ type SetLinger = (fd: number, linger: Buffer) => number;
 /** `null`: there is no such call here. Each thread opens its own. */
 let setLinger: SetLinger | null | undefined;
 
-/** What a socket is made of, which Node's types do not show. */
-type Handled = { readonly _handle: { readonly fd: number } | null };
-
-/** False: it cannot be said of this socket. */
-export function setAbortOnDeath(socket: Socket, isOn: boolean): boolean {
+/** `fd`: of a connection. False: it cannot be said of this one. */
+export function setAbortOnDeath(fd: number, isOn: boolean): boolean {
   if (setLinger === undefined) setLinger = loadSetsockopt();
-  const { _handle: handle } = socket as unknown as Handled;
-  if (setLinger === null || handle === null) return false;
-  return setLinger(handle.fd, isOn ? aborts : ends) === 0;
+  return setLinger !== null && setLinger(fd, isOn ? aborts : ends) === 0;
 }
 
 function loadSetsockopt(): SetLinger | null {

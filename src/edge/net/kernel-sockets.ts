@@ -5,6 +5,7 @@
 import { isBuiltin } from "node:module";
 import type { Socket } from "node:net";
 import type { BufferPool } from "./buffer-pool.ts";
+import { descriptorOf } from "./descriptor.ts";
 import { epollIn, Kernel, watchOperations } from "./kernel.ts";
 import { KernelWire, type WireHome } from "./kernel-wire.ts";
 import { wakeLoopOn } from "./loop-wake.ts";
@@ -31,9 +32,6 @@ const crowd = 2;
 /** struct epoll_event in words: what happened, and eight bytes of ours, which only x86 does not align. */
 const dataAt = process.arch === "x64" ? 1 : 2;
 const eventWords: number = dataAt + 2;
-
-/** What a socket is made of, which Node's types do not show. */
-type Handled = { readonly _handle: { readonly fd: number } | null };
 
 export type AdoptOptions = {
   readonly firstBuffer: Buffer;
@@ -77,10 +75,10 @@ export class KernelSockets implements WireHome {
 
   /** Takes over a connection that stands. A text: why not; the socket is as it was. */
   adopt(socket: Socket, options: AdoptOptions): KernelWire | string {
-    const { _handle: handle } = socket as unknown as Handled;
-    if (handle === null) return "ENOTCONN";
+    const own = descriptorOf(socket);
+    if (own === -1) return "ENOTCONN";
     if (this.#isClosed) return "ECANCELED";
-    const fd = this.kernel.duplicate(handle.fd);
+    const fd = this.kernel.duplicate(own);
     if (fd === -1) return this.kernel.errorCode();
     if (!this.#descriptors.add(fd)) {
       this.kernel.close(fd);

@@ -1,8 +1,9 @@
 /** `Wire` over a descriptor. Bytes go between the kernel and the owner's buffers by one call each; what the kernel has no room for waits here. */
 import { Socket } from "node:net";
+import { setAbortOnDeath } from "./abort-on-death.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import { epollIn, epollOut, type Kernel, watchOperations } from "./kernel.ts";
-import type { PlainWire, WireOwner } from "./wire.ts";
+import { nobody, type PlainWire, type WireOwner } from "./wire.ts";
 
 /** sys/epoll.h. These are told of whatever is watched for. */
 const epollError = 8;
@@ -122,14 +123,14 @@ export class KernelWire implements PlainWire {
 
   reset(): void {
     if (this.#fd === -1) return;
-    this.#kernel.setAbortOnClose(this.#fd, true);
+    setAbortOnDeath(this.#fd, true);
     this.#close();
   }
 
   /** Whoever was told of the end is not told otherwise; and an abort would drop what the kernel has yet to send before it. */
   abortOnDeath(): void {
     if (this.#fd === -1 || this.#hasEnded) return;
-    this.#abortsOnDeath = this.#kernel.setAbortOnClose(this.#fd, true);
+    this.#abortsOnDeath = setAbortOnDeath(this.#fd, true);
   }
 
   release(unread: Buffer): Socket {
@@ -185,7 +186,7 @@ export class KernelWire implements PlainWire {
 
   #endWrites(): void {
     this.#hasEnded = true;
-    if (this.#abortsOnDeath) this.#kernel.setAbortOnClose(this.#fd, false);
+    if (this.#abortsOnDeath) setAbortOnDeath(this.#fd, false);
     this.#kernel.endWrites(this.#fd);
     this.#closeIfOver();
   }
@@ -236,15 +237,4 @@ export class KernelWire implements PlainWire {
     this.#home.watch(this, this.#watched === -1 ? add : change, wanted);
     this.#watched = wanted;
   }
-}
-
-/** A wire gets its owner as soon as it is made, before anything can happen on it. */
-function nobody(firstBuffer: Buffer): WireOwner {
-  return {
-    readBuffer: () => firstBuffer,
-    onBytes: () => false,
-    onWritten: () => {},
-    onEnd: () => {},
-    onClose: () => {},
-  };
 }

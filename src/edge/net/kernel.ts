@@ -1,18 +1,16 @@
 /**
  * The calls of the C library that move bytes, made by `node:ffi` without Node.js in between: for a read and a write of 100 bytes Node's streams and libuv take a
- * microsecond more (`benchmarks/proxy/http1.ts`). The module is experimental; `loadKernel` looks whether it is there and works as it does in 26.10, and where it
+ * microsecond more (`benchmarks/proxy/http1.ts`). The module is experimental; `openKernelSockets` sees whether it is there and works as it does in 26.10, and where it
  * does not, connections are `NodeWire`s.
  *
- * Only functions of up to three arguments are called by compiled code, others take the slow way through libffi: so it is `readv` and `writev` without flags, and
- * the rest is for rare moments. Node.js ignores SIGPIPE in the whole process.
+ * Only functions of up to three arguments are called by compiled code, others take the slow way through libffi: so it is `read` and `write`, and the rest is for
+ * rare moments. Node.js ignores SIGPIPE in the whole process.
  */
 import { getSystemErrorName } from "node:util";
 
-/** asm-generic/fcntl.h, sys/socket.h and asm-generic/socket.h, sys/epoll.h; the same for x86 and ARM. */
+/** asm-generic/fcntl.h, sys/socket.h, sys/epoll.h; the same for x86 and ARM. */
 const dupCloseOnExec = 1_030;
 const shutdownWrites = 1;
-const solSocket = 1;
-const soLinger = 13;
 const epollCloseOnExec = 0o2_000_000;
 
 /** errno.h: nothing is lost by trying again when the descriptor is ready. */
@@ -25,22 +23,21 @@ export const epollOut = 4;
 /** epoll_ctl(2). */
 export const watchOperations = { add: 1, remove: 2, change: 3 } as const;
 
-/** struct linger: whether, and for how many seconds. Nothing is left of what lingers for no time. */
-const aborts: Buffer = Buffer.from(new Int32Array([1, 0]).buffer);
-const ends: Buffer = Buffer.from(new Int32Array([0, 0]).buffer);
-
 const uint32Range = 2 ** 32;
 
 /** Buffers of this size are shared or pooled, and come again. */
 const minKeptBytes: number = 16 * 1024;
 
+/**
+ * For each argument `node:ffi` compares the name of its type with `ptr` and others, letter by letter where they are as long: with `i32` for `int32` a call takes 20 ns
+ * more (`benchmarks/proxy/http1.ts`).
+ */
 const signatures = {
   fcntl: { arguments: ["int32", "int32", "int32"], return: "int32" },
   close: { arguments: ["int32"], return: "int32" },
   read: { arguments: ["int32", "pointer", "int32"], return: "int32" },
   write: { arguments: ["int32", "pointer", "int32"], return: "int32" },
   shutdown: { arguments: ["int32", "int32"], return: "int32" },
-  setsockopt: { arguments: ["int32", "int32", "int32", "buffer", "uint32"], return: "int32" },
   epoll_create1: { arguments: ["int32"], return: "int32" },
   epoll_ctl: { arguments: ["int32", "int32", "int32", "buffer"], return: "int32" },
   epoll_wait: { arguments: ["int32", "pointer", "int32", "int32"], return: "int32" },
@@ -114,12 +111,6 @@ export class Kernel {
     this.#calls.shutdown(fd, shutdownWrites);
   }
 
-  /** Whether closing, by whomever, is an abort (RST). */
-  setAbortOnClose(fd: number, isOn: boolean): boolean {
-    const linger = isOn ? aborts : ends;
-    return this.#calls.setsockopt(fd, solSocket, soLinger, linger, linger.length) === 0;
-  }
-
   openEpoll(): number {
     return this.#calls.epoll_create1(epollCloseOnExec);
   }
@@ -167,7 +158,7 @@ export class Kernel {
   }
 }
 
-/** For descriptors whose thread has died. Connections that were to be aborted then (`setAbortOnClose`) are. */
+/** For descriptors whose thread has died. Connections that were to be aborted then (`abort-on-death.ts`) are. */
 export function closeDescriptors(all: readonly number[]): void {
   if (all.length === 0) return;
   const { close } = openCalls(process.getBuiltinModule("node:ffi"));

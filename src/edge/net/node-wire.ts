@@ -5,8 +5,9 @@
 import type { OnReadOpts, Socket } from "node:net";
 import { setAbortOnDeath } from "./abort-on-death.ts";
 import type { BufferPool } from "./buffer-pool.ts";
+import { descriptorOf } from "./descriptor.ts";
 import { readInto } from "./read-into.ts";
-import type { PlainWire, WireOwner } from "./wire.ts";
+import { nobody, type PlainWire, type WireOwner } from "./wire.ts";
 
 /** Written after what the kernel did not take at once: its callback tells when all before it has left. */
 const marker = Buffer.alloc(0);
@@ -114,7 +115,7 @@ export class NodeWire implements PlainWire {
     const { socket } = this;
     if (socket.writableEnded && !socket.writableFinished) {
       // libuv refuses to abort what is being shut down, and Node would keep the handle for ever.
-      setAbortOnDeath(socket, true);
+      setAbortOnDeath(descriptorOf(socket), true);
       socket.destroy();
     } else if (this.encrypted) destroyTransport(socket);
     else socket.resetAndDestroy();
@@ -123,8 +124,8 @@ export class NodeWire implements PlainWire {
   /** Whoever was told of the end is not told otherwise; and an abort would drop what the kernel has yet to send before it. */
   abortOnDeath(): void {
     const { socket } = this;
-    if (!setAbortOnDeath(socket, true)) return;
-    socket.once("finish", () => setAbortOnDeath(socket, false));
+    if (!setAbortOnDeath(descriptorOf(socket), true)) return;
+    socket.once("finish", () => setAbortOnDeath(descriptorOf(socket), false));
   }
 
   release(unread: Buffer): Socket {
@@ -170,15 +171,4 @@ function destroyTransport(socket: Socket): void {
   const transport = (socket as unknown as Layered)._handle?._parent;
   if (transport?.reset !== undefined) transport.close = transport.reset;
   socket.destroy();
-}
-
-/** A wire gets its owner as soon as it is made, before anything can happen on it. */
-function nobody(firstBuffer: Buffer): WireOwner {
-  return {
-    readBuffer: () => firstBuffer,
-    onBytes: () => false,
-    onWritten: () => {},
-    onEnd: () => {},
-    onClose: () => {},
-  };
 }

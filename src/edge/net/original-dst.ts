@@ -6,6 +6,7 @@ import { isBuiltin } from "node:module";
 import type { Socket } from "node:net";
 import { formatIp, type Ip } from "../../core/std/ip.ts";
 import { fail, fault, ok, type Result } from "../../core/std/result.ts";
+import { descriptorOf } from "./descriptor.ts";
 
 export type OriginalDestination = { readonly ip: string; readonly port: number };
 
@@ -28,22 +29,19 @@ export function openOriginalDst(): Result<ReadOriginalDestination> {
   const length = Buffer.from(lengths.buffer);
   return ok((socket) => {
     const { remoteAddress = "" } = socket;
-    const { _handle: handle } = socket as unknown as Handled;
-    if (handle === null || remoteAddress === "") return undefined;
+    const fd = descriptorOf(socket);
+    if (fd === -1 || remoteAddress === "") return undefined;
     // A listener for both families hands out IPv4 peers as mapped addresses; to netfilter these are IPv4 (RFC 4291 §2.5.5.2).
     const isIpv6 = remoteAddress.includes(":") && !remoteAddress.startsWith("::ffff:");
     lengths[0] = addressBytes;
     const level = isIpv6 ? levels.ipv6 : levels.ipv4;
-    if (ask.value(handle.fd, level, address, length) !== 0) return undefined;
+    if (ask.value(fd, level, address, length) !== 0) return undefined;
     return {
       ip: formatIp(isIpv6 ? ipv6Of(address) : ipv4Of(address)),
       port: address.readUInt16BE(2),
     };
   });
 }
-
-/** What a socket is made of, which Node's types do not show. */
-type Handled = { readonly _handle: { readonly fd: number } | null };
 
 /** The answer of getsockopt(2) for SO_ORIGINAL_DST: 0 when the address is written. */
 type AskKernel = (fd: number, level: number, address: Buffer, length: Buffer) => number;

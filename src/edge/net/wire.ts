@@ -21,6 +21,17 @@ export type WireOwner = {
   onClose(code: string): void;
 };
 
+/** A wire gets its owner as soon as it is made, before anything can happen on it. */
+export function nobody(firstBuffer: Buffer): WireOwner {
+  return {
+    readBuffer: () => firstBuffer,
+    onBytes: () => false,
+    onWritten: () => {},
+    onEnd: () => {},
+    onClose: () => {},
+  };
+}
+
 /** A connection of TCP itself, which Node.js can be given for TLS, with bytes that were read from it and not used. The wire is dead after that. */
 export type PlainWire = Wire & { release(unread: Buffer): Socket };
 
