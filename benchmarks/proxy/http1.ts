@@ -72,7 +72,7 @@ export const http1: Benchmark = {
   name: "http1",
   title: "HTTP/1.1 through an outbound sidecar with one route",
   needs: ["haproxy", "nginx", "wrk"],
-  defaults: { rounds: 11, seconds: 1 },
+  defaults: { rounds: 7, seconds: 1 },
   plots: ["cpuUs", "p50Us", "p99Us"],
   run,
 };

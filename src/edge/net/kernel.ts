@@ -168,8 +168,8 @@ export function closeDescriptors(all: readonly number[]): void {
 type Transfer = (fd: number, pointer: bigint, length: number) => number;
 
 /**
- * Keeps `call` apart from whoever wants it: what is called here is several functions, so V8 compiles each of them by itself and never as a part of its caller. Only there it always
- * reaches the compiled call of `node:ffi`. As a part of a long caller it often did not, and a read or a write then cost 2 µs more (`benchmarks/proxy/opaque.ts`).
+ * Keeps `call` apart from whoever wants it: what is called here is several functions, so V8 compiles each of them by itself and never as a part of its caller. Only there
+ * it always reaches the compiled call of `node:ffi`; as a part of a long caller it often does not, which is 0.5 µs for a request (`benchmarks/proxy/http1.ts`).
  */
 function transfer(call: Transfer, fd: number, pointer: bigint, length: number): number {
   return call(fd, pointer, length);
