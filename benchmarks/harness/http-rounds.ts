@@ -16,6 +16,9 @@ import { destination } from "./weft.ts";
 /** As many as a busy application keeps open to its sidecar. */
 const defaultConnections = 32;
 
+/** Turns before the first scenario: some functions of Weft reach V8's last compiler only after a hundred thousand requests (`JS:+` in `perf`). */
+const firstWarmUps = 5;
+
 /** The rate of the project's goals for latency. */
 const pacedPerSecond = 1_000;
 
@@ -60,7 +63,8 @@ export async function runScenarios(
     const turn = { stage, paced, request, seconds: settings.seconds };
     const cost = (one: Contender): Promise<Sample> => measureCost(turn, one);
     const time = (one: Contender): Promise<Sample> => measureTime(turn, one);
-    const taken = await takePasses(contenders, settings.rounds, [cost, cost, time]);
+    const warmUps = results.length === 0 ? firstWarmUps : undefined;
+    const taken = await takePasses(contenders, settings.rounds, [cost, cost, time], warmUps);
     results.push(scenarioResult(name, taken, targets));
   }
   return results;

@@ -23,6 +23,11 @@ export function clientTls(stage: Stage, plane: ControlPlane, peer: string): stri
   return `ssl crt ${credentials(stage, plane, clientName)} ca-file ${anchors(stage, plane)} verify required sni str(${peer}) ${version}`;
 }
 
+/** The same as two files, for who is no HAProxy. */
+export function serverFiles(stage: Stage, plane: ControlPlane, name: string): readonly string[] {
+  return [credentials(stage, plane, name), anchors(stage, plane)];
+}
+
 function anchors(stage: Stage, plane: ControlPlane): string {
   return stage.write("anchors.pem", plane.trustAnchors);
 }

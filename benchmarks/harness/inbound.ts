@@ -2,8 +2,8 @@
 import type { Authorization } from "../../src/core/model/authorization.ts";
 import type { ControlPlane } from "../../test/sidecar/control-plane.ts";
 import { everybody, inboundFor } from "../../test/sidecar/policies.ts";
-import { clientName, clientTls, serverTls, webName } from "./identity.ts";
-import { startHaproxy } from "./peers.ts";
+import { clientName, clientTls, serverFiles, serverTls, webName } from "./identity.ts";
+import { startHaproxy, startRelay } from "./peers.ts";
 import { type Contender, freePort, type Stage } from "./stage.ts";
 import { startWeft, type WeftContender } from "./weft.ts";
 
@@ -57,6 +57,22 @@ export async function startInboundHaproxy(
     rules: clientRules,
     server: `127.0.0.1:${originPort}`,
   });
+}
+
+/** Both read nothing of what they relay: HAProxy in TCP mode behind its TLS, and Node's TLS before Weft's sockets. */
+export async function startInboundRelays(
+  stage: Stage,
+  plane: ControlPlane,
+  originPort: number,
+): Promise<readonly Contender[]> {
+  const haproxy = await startHaproxy(stage, {
+    name: "haproxy-tcp",
+    mode: "tcp",
+    bind: serverTls(stage, plane, webName),
+    server: `127.0.0.1:${originPort}`,
+  });
+  const node = await startRelay(stage, "tls-relay", originPort, serverFiles(stage, plane, webName));
+  return [haproxy, node];
 }
 
 export type FrontOptions = {

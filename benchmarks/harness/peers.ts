@@ -78,14 +78,15 @@ http {
   return stage.serve("nginx", port, () => stage.spawn("nginx", ["-c", file, "-e", "/dev/null"]));
 }
 
-/** What Node.js costs with nothing around it: its own sockets, or ours. */
+/** What Node.js costs with nothing around it: its own sockets, ours, or its TLS. `files`: for TLS, credentials and trust anchors. */
 export async function startRelay(
   stage: Stage,
-  name: "node-relay" | "kernel-relay",
+  name: "node-relay" | "kernel-relay" | "tls-relay",
   originPort: number,
+  files: readonly string[] = [],
 ): Promise<Contender> {
   const port = await freePort();
   const file = fileURLToPath(new URL(`${name}.ts`, import.meta.url));
-  const args = ["--no-warnings", file, String(port), String(originPort)];
+  const args = ["--no-warnings", file, String(port), String(originPort), ...files];
   return stage.serve(name, port, () => stage.spawn(process.execPath, args));
 }

@@ -1,7 +1,12 @@
 /** Inbound: mutual TLS on the client's side, one authorization by identity, plain text to the application. */
 import type { Benchmark, Settings } from "../harness/benchmark.ts";
 import { runScenarios } from "../harness/http-rounds.ts";
-import { behindTls, startInboundHaproxy, startInboundWeft } from "../harness/inbound.ts";
+import {
+  behindTls,
+  startInboundHaproxy,
+  startInboundRelays,
+  startInboundWeft,
+} from "../harness/inbound.ts";
 import { startOrigin } from "../harness/origin.ts";
 import type { ScenarioResult, Target } from "../harness/rounds.ts";
 import { Stage } from "../harness/stage.ts";
@@ -34,6 +39,9 @@ async function run(settings: Settings): Promise<readonly ScenarioResult[]> {
     await behindTls({ stage, plane, contender: weft, tlsPort: weft.policyPort }),
     await behindTls({ stage, plane, contender: haproxy, tlsPort: haproxy.port }),
   ];
+  for (const relay of await startInboundRelays(stage, plane, origin.port)) {
+    contenders.push(await behindTls({ stage, plane, contender: relay, tlsPort: relay.port }));
+  }
   return await runScenarios(stage, settings, contenders, scenarios);
 }
 
@@ -41,7 +49,7 @@ export const inbound: Benchmark = {
   name: "inbound",
   title: "Inbound with authorization by identity, mutual TLS on one side",
   needs: ["haproxy", "nginx", "wrk"],
-  defaults: { rounds: 11, seconds: 1 },
+  defaults: { rounds: 7, seconds: 1 },
   plots: ["cpuUs", "p50Us", "p99Us"],
   run,
 };
