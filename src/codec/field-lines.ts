@@ -9,7 +9,7 @@ const Step = { line: 0, name: 1, gap: 2, value: 3, lf: 4, lastLf: 5 } as const;
 /**
  * Reads field lines from `fields.at` up to `limit` (RFC 9112 §5) and remembers where it stopped. Answers the position
  * after the empty line, 0 when there is no empty line yet, or a negative refusal. No byte is looked at twice, whatever
- * the pieces, except the white space after a value.
+ * the pieces, except the white space after a value and a name that is another than was guessed.
  */
 export function scanFields(fields: Fields, bytes: Buffer, limit: number): number {
   let { spans } = fields;

@@ -144,12 +144,6 @@ function scanRequestVersion(head: MessageHead, bytes: Buffer, limit: number): nu
  * missing. Later minor versions do not exist; who sends one wants something that nobody defined.
  */
 function scanVersion(head: MessageHead, bytes: Buffer, limit: number): number {
-  const last = head.mark + versionBytes;
-  if (head.at === head.mark && last < limit && isNewest(bytes, head.at)) {
-    head.versionMinor = 1;
-    head.at = last;
-    return 1;
-  }
   for (; head.at < limit; head.at++) {
     const index = head.at - head.mark;
     if (index === versionBytes) return 1;
@@ -168,20 +162,6 @@ function scanVersion(head: MessageHead, bytes: Buffer, limit: number): number {
     }
   }
   return 0;
-}
-
-/** Whether `HTTP/1.1` is at `at`: one expression for what is nearly always there (`benchmarks/codec/parse-request-head.ts`). */
-function isNewest(bytes: Buffer, at: number): boolean {
-  return (
-    bytes[at] === 0x48 &&
-    bytes[at + 1] === 0x54 &&
-    bytes[at + 2] === 0x54 &&
-    bytes[at + 3] === 0x50 &&
-    bytes[at + 4] === Byte.slash &&
-    bytes[at + 5] === Byte.one &&
-    bytes[at + 6] === Byte.dot &&
-    bytes[at + 7] === Byte.one
-  );
 }
 
 /** The line is complete with its LF; the fields begin behind it. */

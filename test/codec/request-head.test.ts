@@ -56,6 +56,35 @@ function bodiesOf(rest: string): string {
   return rest.split("GET /next")[0] ?? "";
 }
 
+/** What an earlier message has left in the buffer. */
+for (const stale of [":", "\r", "\n", " ", "H"]) {
+  test(`parseRequestHead() never looks behind the bytes that have come, at ${JSON.stringify(stale)}`, (t) => {
+    const whole = latin1("GET / HTTP/1.1\r\nHost: a\r\nAccept: b\r\n\r\n");
+    for (const text of [
+      "GET / HTTP/1.1\r\nHost: c\r\nAccept: d\r\n\r\n",
+      "GET / HTTP/1.1\r\nHostess: c\r\nAcceptor: d\r\nHost: e\r\n\r\n",
+    ]) {
+      const bytes = latin1(text);
+      const expected = fieldsOf(parsed(text));
+      for (let cut = 1; cut < bytes.length; cut++) {
+        const head = new RequestHead();
+        t.is(parseRequestHead(head, whole, 0, whole.length), whole.length);
+        head.reset();
+        const buffer = Buffer.alloc(bytes.length, stale, "latin1");
+        bytes.copy(buffer, 0, 0, cut);
+        t.is(parseRequestHead(head, buffer, 0, cut), 0, `${cut} bytes`);
+        bytes.copy(buffer);
+        t.is(parseRequestHead(head, buffer, 0, bytes.length), bytes.length, `after ${cut} bytes`);
+        t.deepEqual(fieldsOf(head), expected, `after ${cut} bytes`);
+      }
+    }
+  });
+}
+
+function fieldsOf({ fields }: RequestHead): readonly (readonly [string, string])[] {
+  return Array.from({ length: fields.count }, (_, i) => [fields.name(i), fields.value(i)]);
+}
+
 const next = "GET /next HTTP/1.1\r\nHost: b\r\n\r\n";
 
 test("a plain request", reads, "GET / HTTP/1.1\r\nHost: a\r\n", "", {

@@ -10,7 +10,9 @@ import {
   KernelInTest,
   openFileCount,
   patterned,
+  Recorder,
   turns,
+  turnsUntil,
 } from "./kernel-in-test.ts";
 
 const ca = new TestCa();
@@ -64,6 +66,30 @@ test.serial("opening and closing leaves no descriptor behind", async (t) => {
   t.is(descriptors.added, 21);
   t.is(descriptors.open.size, 0);
   t.deepEqual(descriptors.faults, []);
+});
+
+test.serial("connections that are always ready let others have their turn", async (t) => {
+  using kernel = await KernelInTest.start();
+  const most = 20_000;
+  let messages = 0;
+  let isOver = false;
+  for (let pair = 0; pair < 3; pair++) {
+    const { near, far } = await kernel.pair();
+    const wires = [kernel.adopt(near), kernel.adopt(far.socket)];
+    for (const wire of wires) {
+      const owner = new Recorder();
+      owner.whenBytes = (bytes) => {
+        messages++;
+        return isOver || messages > most || wire.send(bytes, 0, bytes.length);
+      };
+      wire.owner = owner;
+    }
+    wires[0]?.send(Buffer.from("ball"), 0, 4);
+  }
+  await turnsUntil(() => messages > 6);
+  await turns(2);
+  isOver = true;
+  t.true(messages < 200, `${messages} messages in a few turns`);
 });
 
 test.serial("where there is no room for descriptors, none is kept open", (t) => {
